@@ -1,0 +1,1 @@
+"""What runs beside the services: servers, their configuration, and the paper exchange."""

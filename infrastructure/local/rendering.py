@@ -1,0 +1,158 @@
+"""Texts of the configuration files that the local stack writes: pure, from templates and values.
+
+It must never read or write a file; `preparation` does that.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from infrastructure.local.layout import Layout
+from infrastructure.local.plan import Program
+from infrastructure.local.ports import SERVICES, Ports
+
+LOG_BYTES_MAX = 10_000_000
+LOG_BACKUPS = 3
+LAUNCHER = Path(__file__).with_name("launch.py")
+START_RETRIES = 10_000
+"""A program that keeps failing is started again practically for ever, with supervisord's growing pauses."""
+
+BROKER_USER = "phoenix"
+VIRTUAL_HOST = "/trading"
+
+_PLACEHOLDER = re.compile(r"\$\{(PHOENIX_[A-Z_]+)\}")
+
+
+def fill_template(text: str, values: Mapping[str, str]) -> str:
+    """Replace every ${PHOENIX_…}; nginx's own $variables stay. An unknown placeholder is a KeyError."""
+    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
+
+
+def nginx_values(layout: Layout, ports: Ports, replicas: int, worker_user: str | None) -> dict[str, str]:
+    """Return the values of the templates in infrastructure/nginx_lb."""
+    values = {
+        "PHOENIX_NGINX_USER": f"user {worker_user};" if worker_user else "",
+        "PHOENIX_NGINX_DIR": str(layout.nginx),
+        "PHOENIX_PUBLIC_LISTEN": f"127.0.0.1:{ports.of('nginx')}",
+    }
+    for service in SERVICES:
+        instances = [f"127.0.0.1:{ports.instance(service, i)}" for i in range(replicas)]
+        values[f"PHOENIX_{service.upper()}_LISTEN"] = f"127.0.0.1:{ports.of(service)}"
+        values[f"PHOENIX_{service.upper()}_SERVERS"] = "\n    ".join(_upstream_servers(instances))
+    return values
+
+
+def _upstream_servers(instances: list[str]) -> list[str]:
+    checked = [f"server {address} max_fails=3 fail_timeout=30s;" for address in instances]
+    last_resort = [f"server {address} max_fails=0 backup;" for address in instances]
+    return checked + (last_resort if len(instances) > 1 else [])
+
+
+def redis_conf(base: str, layout: Layout, port: int, password: str) -> str:
+    """Return the configuration of the private Redis: the common one plus address, place and password."""
+    return f'{base}\nbind 127.0.0.1\nport {port}\ndir "{layout.redis}"\nrequirepass {password}\n'
+
+
+def rabbitmq_conf(base: str, layout: Layout, ports: Ports) -> str:
+    """Return the configuration of the private broker: the common one, the management address, definitions."""
+    return (
+        f"{base}\nload_definitions = {layout.rabbitmq / 'definitions.json'}\n"
+        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {ports.of('amqp_management')}\n"
+    )
+
+
+def broker_definitions(topology: str | None, password: str, salt: bytes) -> str:
+    """Return the topology's definitions with our one user; `salt` is 4 random bytes."""
+    definitions = json.loads(topology) if topology else {"vhosts": [{"name": VIRTUAL_HOST}]}
+    definitions["users"] = [
+        {
+            "name": BROKER_USER,
+            "password_hash": rabbit_password_hash(password, salt),
+            "hashing_algorithm": "rabbit_password_hashing_sha256",
+            "tags": "monitoring",
+        }
+    ]
+    definitions["permissions"] = [
+        {"user": BROKER_USER, "vhost": VIRTUAL_HOST, "configure": ".*", "write": ".*", "read": ".*"}
+    ]
+    return json.dumps(definitions, indent=1)
+
+
+def rabbit_password_hash(password: str, salt: bytes) -> str:
+    """Return RabbitMQ's salted SHA-256 form of a password."""
+    assert len(salt) == 4
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def supervisor_conf(
+    table: Iterable[Program],
+    layout: Layout,
+    settings_environment: Mapping[str, str],
+    *,
+    run_as: str | None = None,
+) -> str:
+    """Return supervisord's configuration; it holds no secret.
+
+    Programs do not start by themselves: the stack starts each when what it needs is ready. What dies is
+    restarted.
+    """
+    header = [
+        "[supervisord]",
+        f"logfile={_escaped(layout.logs / 'supervisord.log')}",
+        f"logfile_maxbytes={LOG_BYTES_MAX}",
+        f"logfile_backups={LOG_BACKUPS}",
+        f"pidfile={_escaped(layout.supervisor_pid)}",
+        f"childlogdir={_escaped(layout.logs)}",
+        "umask=077",
+        "silent=true",
+        *([f"user={run_as}"] if run_as else []),
+        "[unix_http_server]",
+        f"file={_escaped(layout.socket)}",
+        "chmod=0700",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    sections = [_program_section(program, layout, settings_environment) for program in table]
+    return "\n".join(header) + "\n" + "\n".join(sections) + "\n"
+
+
+def _program_section(program: Program, layout: Layout, settings_environment: Mapping[str, str]) -> str:
+    environment = dict(program.environment) | (dict(settings_environment) if program.reads_settings else {})
+    lines = [
+        f"[program:{program.name}]",
+        f"command={_escaped(shlex.join(_with_pid_file(program, layout, sys.executable)))}",
+        f"directory={_escaped(program.directory)}",
+        "autostart=false",
+        "autorestart=true",
+        "startsecs=1",
+        f"startretries={START_RETRIES}",
+        f"stopsignal={program.stop_signal}",
+        f"stopwaitsecs={int(program.stop_timeout_s)}",
+        "killasgroup=true",
+        "redirect_stderr=true",
+        f"stdout_logfile={_escaped(layout.log_of(program.name))}",
+        f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
+        f"stdout_logfile_backups={LOG_BACKUPS}",
+    ]
+    if program.user:
+        lines.append(f"user={program.user}")
+    if environment:
+        pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in environment.items())
+        lines.append(f"environment={pairs}")
+    return "\n".join(lines)
+
+
+def _with_pid_file(program: Program, layout: Layout, python: str) -> tuple[str, ...]:
+    """Let the launcher note the process id and become the program: it is found again if supervisord dies."""
+    if program.writes_own_pid_file:
+        return program.command
+    return (python, "-I", "-S", str(LAUNCHER), str(layout.pid_file_of(program.name)), *program.command)
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("%", "%%")

@@ -1,0 +1,159 @@
+"""`phoenix.env`: settings and secrets of one installation, written at the first start, later only completed.
+
+It knows which keys a system needs and how to make them. It must never overwrite what a person changed: a line
+is replaced only when it still holds what this module derived from the former port base.
+"""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from infrastructure.local.ports import Ports
+
+INSTALLATION_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+INSTALLATION_LENGTH = 4
+SECRET_BYTES = 24
+
+PORT_BASE_KEY = "PHOENIX_PORT_BASE"
+
+HEADER = """\
+# Settings and secrets of this installation, written at the first start. Yours to change: missing lines are
+# added at the next start, and lines with a port follow PHOENIX_PORT_BASE while you leave them as they are.
+"""
+
+Known = Mapping[str, str]
+
+
+def _secret(_ports: Ports, _known: Known) -> str:
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _installation(_ports: Ports, _known: Known) -> str:
+    return "".join(secrets.choice(INSTALLATION_ALPHABET) for _ in range(INSTALLATION_LENGTH))
+
+
+def _url(server: str) -> Callable[[Ports, Known], str]:
+    return lambda ports, _known: f"http://127.0.0.1:{ports.of(server)}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the file: how to make its value, and whether that depends on the port base."""
+
+    key: str
+    make: Callable[[Ports, Known], str]
+    follows_ports: bool = False
+
+
+SETTINGS = (
+    Setting("PHOENIX_MODE", lambda _ports, _known: "paper"),
+    Setting("PHOENIX_INSTALLATION", _installation),
+    Setting(PORT_BASE_KEY, lambda ports, _known: str(ports.base)),
+    Setting("PHOENIX_WEBHOOK_SECRET", _secret),
+    Setting("PHOENIX_API_KEY", _secret),
+    Setting("PHOENIX_AMQP_PASSWORD", _secret),
+    Setting("PHOENIX_REDIS_PASSWORD", _secret),
+    Setting("PHOENIX_ADMIN_DB_PASSWORD", _secret),
+    Setting("PHOENIX_BRAIN_DB_PASSWORD", _secret),
+    Setting("PHOENIX_RISK_DB_PASSWORD", _secret),
+    Setting("PHOENIX_EXECUTE_DB_PASSWORD", _secret),
+    Setting("PHOENIX_FEED_DB_PASSWORD", _secret),
+    Setting("PHOENIX_NOTIFY_DB_PASSWORD", _secret),
+    Setting(
+        "PHOENIX_AMQP_URL",
+        lambda ports, known: (
+            f"amqp://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@127.0.0.1:{ports.of('amqp')}/%2Ftrading"
+        ),
+        follows_ports=True,
+    ),
+    Setting(
+        "PHOENIX_AMQP_MANAGEMENT_URL",
+        lambda ports, known: (
+            f"http://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@127.0.0.1:{ports.of('amqp_management')}"
+        ),
+        follows_ports=True,
+    ),
+    Setting(
+        "PHOENIX_REDIS_URL",
+        lambda ports, known: f"redis://:{known['PHOENIX_REDIS_PASSWORD']}@127.0.0.1:{ports.of('redis')}/0",
+        follows_ports=True,
+    ),
+    Setting(
+        "PHOENIX_POSTGRES_URL",
+        lambda ports, _known: f"postgresql://127.0.0.1:{ports.of('postgres')}/phoenix",
+        follows_ports=True,
+    ),
+    Setting("PHOENIX_EXCHANGE_BASE_URL", _url("paper_exchange"), follows_ports=True),
+    Setting("PHOENIX_EXCHANGE_API_KEY", _secret),
+    Setting("PHOENIX_EXCHANGE_API_SECRET", _secret),
+    Setting("PHOENIX_PAPER_PORT", lambda ports, _known: str(ports.of("paper_exchange")), follows_ports=True),
+    Setting("PHOENIX_BRAIN_URL", _url("brain"), follows_ports=True),
+    Setting("PHOENIX_RISK_URL", _url("risk"), follows_ports=True),
+    Setting("PHOENIX_EXECUTE_URL", _url("execute"), follows_ports=True),
+    Setting("PHOENIX_NOTIFY_URL", _url("notify"), follows_ports=True),
+    Setting("PHOENIX_PUBLIC_URL", _url("nginx"), follows_ports=True),
+)
+
+
+def complete(existing: Known, ports: Ports, extra: Known) -> dict[str, str]:
+    """Return `existing` with what is missing added and derived port lines moved to `ports`.
+
+    `extra` holds defaults only the caller knows, such as paths.
+    """
+    former = Ports(int(existing.get(PORT_BASE_KEY, ports.base)))
+    values = dict(existing)
+    for setting in SETTINGS:
+        present = values.get(setting.key)
+        untouched = setting.follows_ports and present == setting.make(former, values)
+        if not present or untouched:
+            values[setting.key] = setting.make(ports, values)
+    values[PORT_BASE_KEY] = str(ports.base)
+    for key, value in extra.items():
+        values.setdefault(key, value)
+    return values
+
+
+def merge_text(text: str, values: Known) -> str:
+    """Return the file's text with changed keys replaced in place and new ones appended; comments stay."""
+    present = dict(_assignments(text))
+    lines = (text or HEADER).splitlines()
+    for number, line in enumerate(lines):
+        key = line.partition("=")[0].strip().removeprefix("export ")
+        if key in present and key in values and present[key] != values[key]:
+            lines[number] = f"{key}={values[key]}"
+    lines += [f"{key}={value}" for key, value in values.items() if key not in present]
+    return "\n".join(lines) + "\n"
+
+
+def ensure_env_file(path: Path, ports: Ports, extra: Known) -> dict[str, str]:
+    """Write or complete the settings file (mode 0600) and return its values."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    values = complete(dict(_assignments(text)), ports, extra)
+    merged = merge_text(text, values)
+    if merged != text:
+        write_private(path, merged)
+    return values
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the values of a settings file, empty when there is none."""
+    return dict(_assignments(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file at once with one that only its owner can read."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def _assignments(text: str) -> list[tuple[str, str]]:
+    parsed = dotenv_values(stream=StringIO(text), interpolate=False)
+    return [(key, value) for key, value in parsed.items() if value is not None]

@@ -1,0 +1,334 @@
+"""The local stack as one thing: start, stop, look at, and single programs to stop, kill or restart.
+
+It wires the parts of this package together and is what start.sh, stop.sh and the tests call. Start is
+recovery: it takes whatever it finds (nothing, a running system, orphans of a dead supervisor) to the same
+end.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infrastructure.local.bring_up import BringUp, StartError, Task
+from infrastructure.local.database import prepare_database
+from infrastructure.local.layout import Binaries, find_binaries, find_layout, make_layout, postgres_user
+from infrastructure.local.leftovers import (
+    listeners,
+    live_process,
+    recorded_session,
+    stop_leftovers,
+    stop_process,
+)
+from infrastructure.local.plan import Program, programs, select, stop_waves
+from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, Ports
+from infrastructure.local.preparation import (
+    prepare_postgres,
+    prepare_servers,
+    prepare_settings,
+    prepare_supervisor,
+    service_environment,
+)
+from infrastructure.local.probes import Prober
+from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file, write_private
+from infrastructure.local.supervision import STOP_MARGIN_S, ProcessInfo, Supervisor, SupervisorError
+
+SHUTDOWN_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramStatus:
+    """One line of `status`."""
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_s: int
+    ready: bool
+    url: str
+    log: str
+
+
+def silent(_line: str) -> None:
+    """Tell nobody."""
+
+
+class LocalStack:
+    """One system below one home.
+
+    Args:
+        home: PHOENIX_HOME of this system.
+        port_base: where its ports begin; None keeps what this home used before (8000 at first).
+        user_env_file: settings of the user that win over phoenix.env, when the file exists.
+        end_with_parent: let the system stop when the thread that calls `start` ends (for tests).
+        tell: takes progress lines.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port_base: int | None = None,
+        user_env_file: Path | None = None,
+        end_with_parent: bool = False,
+        tell: Callable[[str], None] = silent,
+    ) -> None:
+        self.layout = find_layout(home.absolute())
+        recorded = read_env_file(self.layout.env_file).get(PORT_BASE_KEY)
+        self.ports = Ports(port_base or int(recorded or PORT_BASE_DEFAULT))
+        self._supervisor = Supervisor(self.layout)
+        self._user_env_file = user_env_file
+        self._end_with_parent = end_with_parent
+        self._tell = tell
+
+    def start(
+        self,
+        *,
+        only: Iterable[str] = (),
+        without: Iterable[str] = (),
+        replicas: int | None = None,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        """Bring the system up and return when it is ready.
+
+        Args:
+            only: names or families to start, instead of everything.
+            without: names or families to leave out.
+            replicas: 1..4 instances of each service; None keeps the running number, else 1.
+            overrides: settings for this run only.
+
+        Raises:
+            StartError: something did not come up.
+            PreparationError, MissingServerError, UnknownProgramError, SupervisorError: it could not be tried.
+        """
+        binaries = find_binaries()
+        self.layout = make_layout(self.layout.home)
+        with self._lock():
+            running = self._running_processes()
+            count = replicas or instances_in(running)
+            table = self._table(binaries, count)
+            chosen = select(table, only=only, without=without)
+            self._configure(table, count, overrides or {}, binaries)
+            self._refuse_foreign_ports(chosen)
+            prober = Prober(self.settings(), binaries)
+            bring_up = BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
+            bring_up.run(chosen, self._tasks(chosen, binaries))
+
+    def stop(self) -> list[str]:
+        """Stop everything, also what a dead supervisor left behind, and return what was found running."""
+        if not self.layout.run.is_dir():
+            return []
+        with self._lock():
+            # Both are read now: supervisord removes the file a moment before it is gone.
+            session = recorded_session(self.layout.supervisor_pid)
+            supervisor = live_process(self.layout.supervisor_pid)
+            found = [name for name, process in self._running_processes().items() if process.pid]
+            if self._supervisor.is_alive():
+                self._stop_supervised()
+            if supervisor is not None:
+                stop_process(supervisor, patience_s=SHUTDOWN_TIMEOUT_S)
+            table = self._table(find_binaries(), REPLICAS_MAX)
+            found += stop_leftovers(self.layout, table, self.ports, session)
+            self._forget_run()
+            return found
+
+    def destroy(self) -> None:
+        """Stop the system and delete its home with all data (for tests and throw-away systems)."""
+        self.stop()
+        for path in (self.layout.postgres, self.layout.socket.parent, self.layout.home):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def status(self) -> list[ProgramStatus]:
+        """Return every program of the running system; of a dead supervisor's, those that still run."""
+        running = self._running_processes() or self._orphans()
+        if not running:
+            return []
+        binaries = find_binaries()
+        prober = Prober(self.settings(), binaries)
+        table = self._table(binaries, REPLICAS_MAX)
+        return [
+            self._status_of(program, running[program.name], prober)
+            for program in table
+            if program.name in running
+        ]
+
+    def settings(self) -> dict[str, str]:
+        """Return the values of phoenix.env, the user's file and this run's overrides; the later ones win."""
+        values: dict[str, str] = {}
+        for path in self.env_files():
+            values |= read_env_file(path)
+        return values
+
+    def env_files(self) -> list[Path]:
+        """Return the settings files that exist, in the order in which later ones win."""
+        candidates = (self.layout.env_file, self._user_env_file, self.layout.overrides_file)
+        return [path for path in candidates if path and path.exists()]
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program and wait until it is gone; it stays away until it is restarted."""
+        self._supervisor.stop([name], timeout_s=self._program(name).stop_timeout_s + STOP_MARGIN_S)
+
+    def restart_program(self, name: str) -> None:
+        """Stop one program, start it, and return when it is ready.
+
+        Raises:
+            StartError: it did not come up again.
+        """
+        self.stop_program(name)
+        self.await_program(name)
+
+    def await_program(self, name: str) -> None:
+        """Start one program if it is stopped and return when it is ready.
+
+        Raises:
+            StartError: it did not come up.
+        """
+        prober = Prober(self.settings(), find_binaries())
+        bring_up = BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
+        bring_up.run([self._program(name)], [])
+
+    def kill_program(self, name: str, signal_number: int = signal.SIGKILL) -> int:
+        """Send a signal (SIGKILL: the supervisor restarts the program) and return the process id it hit.
+
+        Raises:
+            SupervisorError: it is not running.
+        """
+        process = self._supervisor.processes().get(name)
+        if process is None or process.pid is None:
+            raise SupervisorError(f"{name} is not running")
+        os.kill(process.pid, signal_number)
+        return process.pid
+
+    def _configure(
+        self, table: tuple[Program, ...], replicas: int, overrides: Mapping[str, str], binaries: Binaries
+    ) -> None:
+        """Write every configuration, then have a supervisor work by it, the running one or a new one."""
+        settings = prepare_settings(self.layout, self.ports)
+        changed = prepare_servers(self.layout, self.ports, replicas, settings)
+        self._write_overrides(overrides)
+        prepare_supervisor(self.layout, table, self.env_files())
+        if not self._supervisor.is_alive():
+            session = recorded_session(self.layout.supervisor_pid)
+            if (deaf := live_process(self.layout.supervisor_pid)) is not None:
+                stop_process(deaf, patience_s=SHUTDOWN_TIMEOUT_S)
+            stop_leftovers(self.layout, self._table(binaries, REPLICAS_MAX), self.ports, session)
+            self._supervisor.launch(binaries, end_with_parent=self._end_with_parent)
+            return
+        self._supervisor.apply_configuration()
+        self._supervisor.stop(changed - {"nginx"}, timeout_s=SHUTDOWN_TIMEOUT_S)
+        if "nginx" in changed and self._supervisor.processes()["nginx"].state == "RUNNING":
+            self._supervisor.signal("nginx", signal.SIGHUP)  # takes over without refusing a request
+
+    def _tasks(self, chosen: Iterable[Program], binaries: Binaries) -> list[Task]:
+        """Return the work around PostgreSQL, when that is among the chosen programs."""
+        if not any(program.name == "postgres" for program in chosen):
+            return []
+        password = self.settings()["PHOENIX_ADMIN_DB_PASSWORD"]
+        environment = service_environment(self.layout, self.env_files())
+        return [
+            Task("initdb", lambda: prepare_postgres(self.layout, binaries, password)),
+            Task(
+                "database",
+                lambda: prepare_database(self.layout, self.ports, binaries, password, environment),
+                needs=("postgres",),
+            ),
+        ]
+
+    def _refuse_foreign_ports(self, chosen: Iterable[Program]) -> None:
+        """Fail early and name who holds a port that one of our stopped programs needs."""
+        processes = self._supervisor.processes()
+        wanted = [port for program in chosen if not processes[program.name].pid for port in program.ports]
+        taken = [port for port in wanted if not is_port_free(port)]
+        if not taken:
+            return
+        holders = listeners(taken)
+        names = [
+            f"{port} ({holders[port].name()}, pid {holders[port].pid})" if port in holders else str(port)
+            for port in taken
+        ]
+        raise StartError(
+            f"these ports are taken: {', '.join(names)}\n"
+            f"Stop what holds them, or choose other ports: PHOENIX_PORT_BASE=9000 ./scripts/start.sh"
+        )
+
+    def _stop_supervised(self) -> None:
+        known = self._supervisor.processes()
+        table = [program for program in self._table(find_binaries(), REPLICAS_MAX) if program.name in known]
+        by_name = {program.name: program for program in table}
+        for wave in stop_waves(table):
+            patience_s = max(by_name[name].stop_timeout_s for name in wave)
+            self._supervisor.stop(wave, timeout_s=patience_s + STOP_MARGIN_S)
+        self._supervisor.shutdown()
+
+    def _forget_run(self) -> None:
+        """Remove what is only true while the system runs."""
+        for path in (*self.layout.run.glob("*.pid"), self.layout.socket, self.layout.overrides_file):
+            path.unlink(missing_ok=True)
+
+    def _write_overrides(self, overrides: Mapping[str, str]) -> None:
+        if overrides:
+            text = "".join(f"{key}={value}\n" for key, value in sorted(overrides.items()))
+            write_private(self.layout.overrides_file, text)
+        else:
+            self.layout.overrides_file.unlink(missing_ok=True)
+
+    def _status_of(self, program: Program, process: ProcessInfo, prober: Prober) -> ProgramStatus:
+        return ProgramStatus(
+            name=program.name,
+            state=process.state,
+            pid=process.pid,
+            uptime_s=process.uptime_s,
+            ready=process.state in {"RUNNING", "ORPHANED"} and all(map(prober.answers, program.ready)),
+            url=program.ready[0].url,
+            log=str(self.layout.log_of(program.name)),
+        )
+
+    def _program(self, name: str) -> Program:
+        table = self._table(find_binaries(), REPLICAS_MAX)
+        return next(program for program in table if program.name == name)
+
+    def _table(self, binaries: Binaries, replicas: int) -> tuple[Program, ...]:
+        return programs(self.layout, self.ports, binaries, replicas=replicas, postgres_user=postgres_user())
+
+    def _orphans(self) -> dict[str, ProcessInfo]:
+        """Return programs that run without a supervisor."""
+        if not self.layout.run.is_dir():
+            return {}
+        table = self._table(find_binaries(), REPLICAS_MAX)
+        found = {program.name: live_process(self.layout.pid_file_of(program.name)) for program in table}
+        return {
+            name: ProcessInfo(name=name, state="ORPHANED", pid=process.pid, uptime_s=0, problem="")
+            for name, process in found.items()
+            if process is not None
+        }
+
+    def _running_processes(self) -> dict[str, ProcessInfo]:
+        return self._supervisor.processes() if self._supervisor.is_alive() else {}
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let only one start or stop of this home work at a time."""
+        with (self.layout.run / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
+    """Return how many instances of each service a running system has; 1 when nothing runs."""
+    return max(1, sum(name.startswith("brain-") for name in processes))
+
+
+def is_port_free(port: int) -> bool:
+    """Tell whether nothing listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

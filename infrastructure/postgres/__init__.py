@@ -1,0 +1,1 @@
+"""PostgreSQL: the schema as numbered SQL files, and what applies them."""

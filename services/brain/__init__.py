@@ -1,0 +1,3 @@
+"""BRAIN: takes alerts in durably, scores entries, passes exits on, and keeps the story and outcome of every
+signal.
+"""

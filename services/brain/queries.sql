@@ -1,0 +1,114 @@
+-- BRAIN's statements, in the order of a signal's life.
+
+-- name: claim_key
+-- First sight wins; a windowed key is taken again when its window has passed. One statement, so that of two replicas
+-- exactly one gets a row back.
+INSERT INTO signal_keys AS held (dedupe_key, signal_id, first_seen_at, window_s)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (dedupe_key) DO UPDATE
+SET signal_id = EXCLUDED.signal_id, first_seen_at = EXCLUDED.first_seen_at, window_s = EXCLUDED.window_s
+WHERE held.first_seen_at + make_interval(secs => held.window_s) <= EXCLUDED.first_seen_at
+RETURNING true
+
+-- name: record_duplicate
+INSERT INTO duplicates (signal_id, duplicate_of, received_at)
+SELECT $1::text, signal_id, $3::timestamptz FROM signal_keys WHERE dedupe_key = $2 AND signal_id <> $1::text
+ON CONFLICT DO NOTHING
+
+-- name: record_signal
+INSERT INTO signals (signal_id, origin, strategy, symbol, action, confidence, price, alert_time, received_at, signal,
+                     analysis)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT DO NOTHING
+
+-- name: tell
+INSERT INTO story (correlation_id, event_id, causation_id, schema, producer, occurred_at, payload)
+SELECT told.correlation_id, told.event_id, told.causation_id, told.schema, told.producer, told.occurred_at,
+       told.payload::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
+     AS told (correlation_id, event_id, causation_id, schema, producer, occurred_at, payload)
+ON CONFLICT DO NOTHING
+
+-- name: record_outcome
+INSERT INTO outcomes (signal_id, outcome, reason, decided_at)
+SELECT $1::text, $2::outcome_kind, $3::text, $4::timestamptz
+WHERE NOT $5::boolean OR EXISTS (SELECT FROM signals WHERE signal_id = $1)
+ON CONFLICT DO NOTHING
+RETURNING true
+
+-- name: move_position
+-- Closed is final and the version only grows: the row ends up the same in whatever order the facts come.
+INSERT INTO open_positions AS held (signal_id, symbol, version, is_open)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (signal_id) DO UPDATE
+SET version = greatest(held.version, EXCLUDED.version), is_open = held.is_open AND EXCLUDED.is_open
+
+-- name: book_trade
+INSERT INTO closed_trades (signal_id, strategy, symbol, return_fraction, net_pnl_usdt, closed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+
+-- name: open_positions
+SELECT count(*) FROM open_positions WHERE is_open
+
+-- name: closed_returns
+SELECT return_fraction, count(*) OVER () AS closed
+FROM closed_trades
+ORDER BY closed_at DESC, signal_id
+LIMIT $1
+
+-- name: overdue
+SELECT signals.signal_id, count(*) OVER () AS waiting
+FROM signals LEFT JOIN outcomes USING (signal_id)
+WHERE outcomes.signal_id IS NULL AND signals.recorded_at > $1 AND signals.recorded_at <= $2
+ORDER BY signals.recorded_at, signals.signal_id
+LIMIT 1
+
+-- name: forget_windowed_keys
+WITH forgotten AS (
+    DELETE FROM signal_keys WHERE window_s IS NOT NULL AND first_seen_at < $1 RETURNING true
+)
+SELECT count(*) FROM forgotten
+
+-- name: recent_signals
+SELECT signals.signal_id, received_at, symbol, action, strategy, origin, confidence,
+       (analysis ->> 'phoenix95_score')::numeric AS phoenix95_score,
+       (analysis ->> 'final_confidence')::numeric AS final_confidence,
+       outcome, reason
+FROM signals LEFT JOIN outcomes USING (signal_id)
+WHERE $2::text IS NULL OR symbol = $2
+ORDER BY received_at DESC, signals.signal_id
+LIMIT $1
+
+-- name: one_signal
+SELECT signals.signal_id, signal, analysis, outcome, reason, decided_at
+FROM signals LEFT JOIN outcomes USING (signal_id)
+WHERE signals.signal_id = $1
+
+-- name: original_of
+SELECT duplicate_of FROM duplicates WHERE signal_id = $1
+
+-- name: story
+SELECT event_id, causation_id, schema, producer, occurred_at, payload
+FROM story
+WHERE correlation_id = $1
+ORDER BY occurred_at, id
+LIMIT $2
+
+-- name: counts_by_outcome
+SELECT coalesce(outcome::text, 'pending') AS outcome, coalesce(split_part(reason, ':', 1), '') AS reason,
+       count(*) AS signals
+FROM signals LEFT JOIN outcomes USING (signal_id)
+WHERE received_at >= $1
+GROUP BY 1, 2
+ORDER BY 3 DESC, 1, 2
+
+-- name: counts_by_hour
+SELECT date_trunc('hour', received_at) AS hour, coalesce(outcome::text, 'pending') AS outcome, count(*) AS signals
+FROM signals LEFT JOIN outcomes USING (signal_id)
+WHERE received_at >= $1
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: count_duplicates
+SELECT count(*) FROM duplicates WHERE received_at >= $1

@@ -1,0 +1,177 @@
+"""BRAIN's tables: the only SQL of the service, all of it in `queries.sql`.
+
+It knows how values become rows and rows become answers. It must never decide, and never open a transaction
+that its caller did not ask for.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
+from services.brain.ports import Overdue
+from shared import outbox
+from shared.database import Connection, Database, jsonb, load_queries
+from shared.models import Envelope
+from shared.values import Analysis, Signal
+
+STORY_MESSAGES_MAX = 1_000
+
+_SQL = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+class BrainStore:
+    """Signals, keys, stories, outcomes, and what is known of own trades; implements `RecordsSignals`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction."""
+        return self._database.transaction()
+
+    async def first_time(self, tx: Connection, queue: str, event_id: str) -> bool:
+        """Record that a message is handled; False when it was handled before."""
+        return await outbox.first_time(tx, queue, event_id)
+
+    async def claim_key(self, tx: Connection, signal: Signal) -> bool:
+        """Take the signal's dedupe key; False when another receipt holds it. Of two at once, one waits."""
+        taken = await tx.fetchval(
+            _SQL["claim_key"],
+            signal.dedupe_key,
+            signal.signal_id,
+            signal.received_at,
+            signal.dedupe_window_s,
+        )
+        return bool(taken)
+
+    async def record_duplicate(self, tx: Connection, signal: Signal) -> None:
+        """Lead the id of a repeated alert to the signal that holds its key, unless the ids are equal."""
+        await tx.execute(_SQL["record_duplicate"], signal.signal_id, signal.dedupe_key, signal.received_at)
+
+    async def record_signal(self, tx: Connection, signal: Signal, analysis: Analysis | None) -> None:
+        """Record an accepted signal; one that is there already stays as it was."""
+        await tx.execute(
+            _SQL["record_signal"],
+            signal.signal_id,
+            signal.origin.value,
+            signal.strategy,
+            signal.symbol,
+            signal.action.value,
+            signal.confidence,
+            signal.price,
+            signal.alert_time,
+            signal.received_at,
+            signal,
+            analysis,
+        )
+
+    async def tell(self, tx: Connection, told: Sequence[tuple[str, Envelope]]) -> None:
+        """Add messages to the stories of signals; what a story holds already stays as it was."""
+        await tx.execute(
+            _SQL["tell"],
+            [story for story, _ in told],
+            [envelope.event_id for _, envelope in told],
+            [envelope.causation_id for _, envelope in told],
+            [envelope.schema for _, envelope in told],
+            [envelope.producer for _, envelope in told],
+            [envelope.occurred_at for _, envelope in told],
+            [jsonb(envelope.payload) for _, envelope in told],
+        )
+
+    async def record_outcome(self, tx: Connection, outcome: Outcome, decided_at: datetime) -> bool:
+        """Record how a signal ended; False when it had ended before (P2)."""
+        recorded = await tx.fetchval(
+            _SQL["record_outcome"],
+            outcome.signal_id,
+            outcome.kind.value,
+            outcome.reason,
+            decided_at,
+            outcome.only_if_recorded,
+        )
+        return bool(recorded)
+
+    async def move_position(self, tx: Connection, change: PositionChange) -> None:
+        """Note that a position stands or is gone; one that is gone never comes back."""
+        await tx.execute(
+            _SQL["move_position"], change.signal_id, change.symbol, change.version, change.is_open
+        )
+
+    async def book_trade(self, tx: Connection, trade: ClosedTrade) -> None:
+        """Book a closed trade, once."""
+        await tx.execute(
+            _SQL["book_trade"],
+            trade.signal_id,
+            trade.strategy,
+            trade.symbol,
+            trade.return_fraction,
+            trade.net_pnl_usdt,
+            trade.closed_at,
+        )
+
+    async def open_positions(self) -> int:
+        """Return how many own positions stand."""
+        return int(await self._database.fetch_value(_SQL["open_positions"]))
+
+    async def closed_returns(self, trades_max: int) -> tuple[int, list[Decimal]]:
+        """Return the number of trades ever closed and the returns of the newest, newest first."""
+        rows = await self._database.fetch(_SQL["closed_returns"], trades_max)
+        return (rows[0]["closed"] if rows else 0), [row["return_fraction"] for row in rows]
+
+    async def overdue(self, recorded_after: datetime, recorded_before: datetime) -> Overdue | None:
+        """Return the signals recorded in that time that have no outcome, or None when all have."""
+        row = await self._database.fetch_row(_SQL["overdue"], recorded_after, recorded_before)
+        return None if row is None else Overdue(row["waiting"], row["signal_id"])
+
+    async def forget_windowed_keys(self, seen_before: datetime) -> int:
+        """Delete keys whose window is long gone; return how many."""
+        return int(await self._database.fetch_value(_SQL["forget_windowed_keys"], seen_before))
+
+
+class BrainReads:
+    """What people may ask about signals; answers are plain values, ready for JSON."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recent(self, rows_max: int, symbol: str | None) -> list[dict[str, object]]:
+        """Return the newest signals with their scores and outcomes, newest first."""
+        return [dict(row) for row in await self._database.fetch(_SQL["recent_signals"], rows_max, symbol)]
+
+    async def signal(self, signal_id: str) -> dict[str, object] | None:
+        """Return a signal with analysis, outcome and whole story; a duplicate's id gives the original's.
+
+        None when the id is not known.
+        """
+        original: str | None = await self._database.fetch_value(_SQL["original_of"], signal_id)
+        row = await self._database.fetch_row(_SQL["one_signal"], original or signal_id)
+        if row is None:
+            return None
+        story = await self._database.fetch(_SQL["story"], row["signal_id"], STORY_MESSAGES_MAX)
+        ended = {name: row[name] for name in ("outcome", "reason", "decided_at")}
+        return {
+            "signal": row["signal"],
+            "analysis": row["analysis"],
+            "outcome": None if row["outcome"] is None else ended,
+            "duplicate_of": original,
+            "story": [dict(told) for told in story],
+        }
+
+    async def stats(self, since: datetime) -> dict[str, object]:
+        """Return how the signals received since then ended: by outcome and reason, and by hour."""
+        by_outcome = await self._database.fetch(_SQL["counts_by_outcome"], since)
+        by_hour: dict[datetime, dict[str, int]] = {}
+        for row in await self._database.fetch(_SQL["counts_by_hour"], since):
+            by_hour.setdefault(row["hour"], {})[row["outcome"]] = row["signals"]
+        return {
+            "since": since,
+            "signals": sum(row["signals"] for row in by_outcome),
+            "duplicates": await self._database.fetch_value(_SQL["count_duplicates"], since),
+            "by_outcome": [dict(row) for row in by_outcome],
+            "by_hour": [
+                {"hour": hour, "signals": sum(outcomes.values()), "outcomes": outcomes}
+                for hour, outcomes in by_hour.items()
+            ],
+        }

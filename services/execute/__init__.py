@@ -1,0 +1,1 @@
+"""EXECUTE trades: the only service that talks to the exchange."""

@@ -1,0 +1,344 @@
+"""The exchange, through ccxt: the only module that talks to it over REST.
+
+Uses ccxt for signing, transport and addresses, on its implicit endpoints: raw payloads carry every number
+as text, so no float touches money, and errors are classified by raw code. It must never retry by itself:
+what an error means is the flow's decision.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from services.execute import venue_parse
+from services.execute.ccxt_venue import make_venue
+from services.execute.config import ExchangeSettings
+from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.leverage_manager import MarginSetup
+from services.execute.reconciliation import VenueView
+from services.execute.venue import (
+    AlgoReport,
+    BestPrices,
+    EntryOrder,
+    OrderEvent,
+    OrderReport,
+    OrderSide,
+    ProtectiveOrder,
+    VenueAccount,
+    VenuePosition,
+    VenueTrade,
+)
+from services.execute.venue_calls import VenueCalls
+from shared import metrics
+from shared.errors import OperatorNeeded
+from shared.market import Bar, Instrument
+from shared.money import ONE, plain
+
+TRADES_PER_READ_MAX = 1_000
+INCOME_PER_READ_MAX = 1_000
+CLOSE_TIMEOUT_S = 3.0
+CLOCK_ROUND_TRIP_MS_MAX = 500
+"""A slower answer says too little about the exchange's clock to correct ours by it."""
+
+
+class BinanceClient:
+    """Orders, positions and account of one Binance USD-M futures account."""
+
+    def __init__(self, settings: ExchangeSettings, venue: Any = None) -> None:
+        self._settings = settings
+        self.venue = make_venue(settings) if venue is None else venue
+        self._markets_loading = asyncio.Lock()
+        self._calls = VenueCalls(self.venue)
+        self._call, self._find = self._calls.call, self._calls.find
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await asyncio.wait_for(self.venue.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            return  # the process ends; the operating system closes the sockets
+
+    async def preflight(self) -> None:
+        """Check what would make every order fail: reachable, one-way mode, single-asset mode; correct the
+        clock, learn the request weight that is allowed.
+
+        Raises:
+            OperatorNeeded: the account is set up in a way we do not trade on; the text says what to change.
+            ExchangeUnavailable: the exchange does not answer.
+        """
+        await self._rules()  # first: what is allowed decides what may be asked
+        await self.correct_clock()
+        dual = await self._call("position_mode", self.venue.fapiPrivateGetPositionSideDual, is_read=True)
+        if str(dual["dualSidePosition"]).lower() == "true":
+            raise OperatorNeeded("the account is in hedge mode; switch it to one-way mode on the exchange")
+        multi = await self._call("asset_mode", self.venue.fapiPrivateGetMultiAssetsMargin, is_read=True)
+        if str(multi["multiAssetsMargin"]).lower() == "true":
+            raise OperatorNeeded("the account is in multi-asset mode; switch it to single-asset mode")
+
+    async def correct_clock(self) -> None:
+        """Measure the exchange's clock against ours; every later request is stamped with its time."""
+        before = self.venue.milliseconds()
+        answer = await self._call("time", self.venue.fapiPublicGetTime, is_read=True)
+        after = self.venue.milliseconds()
+        if after - before > CLOCK_ROUND_TRIP_MS_MAX:
+            return
+        self.venue.options["timeDifference"] = (before + after) // 2 - int(answer["serverTime"])
+        metrics.EXCHANGE_CLOCK_AHEAD_SECONDS.set(self.clock_ahead().total_seconds())
+
+    def clock_ahead(self) -> timedelta:
+        """Return how far our clock is ahead of the exchange's, as last measured."""
+        return timedelta(milliseconds=int(self.venue.options.get("timeDifference", 0)))
+
+    async def load_markets(self) -> None:
+        """Load ccxt's market table, which its streams need."""
+        async with self._markets_loading:
+            await self._calls.translated("markets", self.venue.load_markets(), is_read=True)
+
+    # --- market data ---
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        """Return what can be traded, with filters, brackets and our fee."""
+        info = await self._rules()
+        brackets = await self._call("brackets", self.venue.fapiPrivateGetLeverageBracket, is_read=True)
+        fee = await self._call(
+            "fee",
+            self.venue.fapiPrivateGetCommissionRate,
+            {"symbol": info["symbols"][0]["symbol"]},
+            is_read=True,
+        )
+        return venue_parse.instruments(info, brackets, Decimal(str(fee["takerCommissionRate"])))
+
+    async def _rules(self) -> Any:
+        """Read the exchange's rules, and heed the request weight that they allow."""
+        info = await self._call("instruments", self.venue.fapiPublicGetExchangeInfo, is_read=True)
+        allowed = venue_parse.weight_limit_1m(info)
+        if allowed is not None:
+            self._calls.gate.allow(allowed)
+        return info
+
+    async def best_prices(self, symbol: str) -> BestPrices:
+        """Return the top of the book."""
+        raw = await self._call(
+            "best_prices", self.venue.fapiPublicGetTickerBookTicker, {"symbol": symbol}, is_read=True
+        )
+        return venue_parse.best_prices(raw)
+
+    async def bars(self, symbol: str, limit: int) -> tuple[Bar, ...]:
+        """Return the last closed 1 m bars, oldest first."""
+        rows = await self._call(
+            "bars",
+            self.venue.fapiPublicGetKlines,
+            {"symbol": symbol, "interval": "1m", "limit": limit + 1},
+            is_read=True,
+        )
+        return tuple(venue_parse.bar(row) for row in rows[:-1])  # the last one is still open
+
+    # --- orders ---
+
+    def demand_open_for_entries(self) -> None:
+        """Raise `ExchangeUnavailable` while an entry would be held back anyway: do not claim it now."""
+        self._calls.demand_open("place_entry")
+
+    async def place_entry(self, order: EntryOrder, claimed_at: datetime) -> OrderReport:
+        """Send the entry, signed with the time of its claim: the exchange refuses it when it comes too late.
+
+        Raises:
+            ExecutionUnknown: the answer was lost; look it up.
+            ExchangeUnavailable: surely not executed.
+            VenueRefused: refused, `kind` says why.
+        """
+        stamp = venue_parse.to_ms(claimed_at - self.clock_ahead())
+        params: dict[str, Any] = {
+            "symbol": order.symbol,
+            "side": order.side.upper(),
+            "quantity": plain(order.quantity),
+            "newClientOrderId": order.client_id,
+            "newOrderRespType": "RESULT",
+            "timestamp": stamp,
+            "recvWindow": self._settings.recv_window_ms,
+        }
+        if order.limit_price is None:
+            params["type"] = "MARKET"
+        else:
+            params |= {"type": "LIMIT", "timeInForce": "IOC", "price": plain(order.limit_price)}
+        raw = await self._call("place_entry", self.venue.fapiPrivatePostOrder, params)
+        return venue_parse.order_report(raw)
+
+    async def place_protection(self, order: ProtectiveOrder) -> bool:
+        """Place a stop-loss or take-profit for the whole position; False when it stands there already.
+
+        Raises:
+            ExecutionUnknown: the answer was lost; placing it again is safe.
+            ExchangeUnavailable: surely not placed.
+            VenueRefused: refused, `kind` says why.
+        """
+        params = {
+            "algoType": "CONDITIONAL",
+            "symbol": order.symbol,
+            "side": order.side.upper(),
+            "type": "STOP_MARKET" if order.is_stop else "TAKE_PROFIT_MARKET",
+            "triggerPrice": plain(order.trigger_price),
+            "closePosition": "true",
+            "workingType": getattr(self._settings, "trigger_price", "MARK_PRICE"),
+            "clientAlgoId": order.client_id,
+        }
+        try:
+            await self._call("place_protection", self.venue.fapiPrivatePostAlgoOrder, params)
+        except VenueRefused as refused:
+            if refused.kind is not ErrorKind.DUPLICATE_ID:
+                raise
+            return False
+        return True
+
+    async def close_market(
+        self, client_id: str, symbol: str, side: OrderSide, quantity: Decimal
+    ) -> OrderReport:
+        """Reduce the position at market; never opens one.
+
+        Raises:
+            ExecutionUnknown: the answer was lost; look at the position.
+            ExchangeUnavailable: surely not executed.
+            VenueRefused: refused, `kind` says why.
+        """
+        params = {
+            "symbol": symbol,
+            "side": side.upper(),
+            "type": "MARKET",
+            "quantity": plain(quantity),
+            "reduceOnly": "true",
+            "newClientOrderId": client_id,
+            "newOrderRespType": "RESULT",
+        }
+        raw = await self._call("close_market", self.venue.fapiPrivatePostOrder, params)
+        return venue_parse.order_report(raw)
+
+    async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
+        """Return the order with our client id, or None when the exchange does not know it (yet)."""
+        raw = await self._find(
+            "find_order", self.venue.fapiPrivateGetOrder, {"symbol": symbol, "origClientOrderId": client_id}
+        )
+        return None if raw is None else venue_parse.order_report(raw)
+
+    async def find_order_by_id(self, symbol: str, order_id: str) -> OrderReport | None:
+        """Return the order with the exchange's own id."""
+        raw = await self._find(
+            "find_order", self.venue.fapiPrivateGetOrder, {"symbol": symbol, "orderId": order_id}
+        )
+        return None if raw is None else venue_parse.order_report(raw)
+
+    async def find_algo(self, client_id: str) -> AlgoReport | None:
+        """Return the conditional order with our client id, or None when the exchange does not know it
+        (yet).
+        """
+        raw = await self._find("find_algo", self.venue.fapiPrivateGetAlgoOrder, {"clientAlgoId": client_id})
+        return None if raw is None else venue_parse.algo_report(raw)
+
+    async def cancel_algo(self, client_id: str) -> bool:
+        """Cancel a conditional order; False when there was none to cancel."""
+        params = {"clientAlgoId": client_id}
+        return await self._find("cancel_algo", self.venue.fapiPrivateDeleteAlgoOrder, params) is not None
+
+    async def cancel_order(self, symbol: str, client_id: str) -> bool:
+        """Cancel an ordinary order; False when there was none to cancel."""
+        params = {"symbol": symbol, "origClientOrderId": client_id}
+        return await self._find("cancel_order", self.venue.fapiPrivateDeleteOrder, params) is not None
+
+    async def open_algos(self, symbol: str | None = None) -> tuple[AlgoReport, ...]:
+        """Return the standing conditional orders: of one symbol (weight 1), or all (weight 40)."""
+        params = {} if symbol is None else {"symbol": symbol}
+        rows = await self._call("open_algos", self.venue.fapiPrivateGetOpenAlgoOrders, params, is_read=True)
+        return tuple(venue_parse.algo_report(row) for row in rows)
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        """Return all open ordinary orders."""
+        rows = await self._call("open_orders", self.venue.fapiPrivateGetOpenOrders, is_read=True)
+        return tuple(venue_parse.order_report(row) for row in rows)
+
+    # --- account ---
+
+    async def positions(self, symbol: str | None = None) -> tuple[VenuePosition, ...]:
+        """Return the open positions."""
+        params = {} if symbol is None else {"symbol": symbol}
+        rows = await self._call("positions", self.venue.fapiPrivateV3GetPositionRisk, params, is_read=True)
+        parsed = (venue_parse.position(row) for row in rows)
+        return tuple(each for each in parsed if each is not None)
+
+    async def view(self) -> VenueView:
+        """Return what the exchange holds: positions, standing conditional orders, open orders."""
+        positions, algos, orders = await asyncio.gather(
+            self.positions(), self.open_algos(), self.open_orders()
+        )
+        return VenueView(positions=positions, algos=algos, orders=orders)
+
+    async def account(self) -> VenueAccount:
+        """Return wallet, equity and free balance."""
+        raw = await self._call("account", self.venue.fapiPrivateV3GetAccount, is_read=True)
+        return venue_parse.account(raw)
+
+    async def trades(self, symbol: str, since: datetime) -> tuple[VenueTrade, ...]:
+        """Return our fills of a symbol from `since` on, oldest first."""
+        params = {"symbol": symbol, "startTime": venue_parse.to_ms(since), "limit": TRADES_PER_READ_MAX}
+        rows = await self._call("trades", self.venue.fapiPrivateGetUserTrades, params, is_read=True)
+        prices = {asset: await self._price_of(asset) for asset in venue_parse.fee_assets(rows)}
+        parsed = [venue_parse.trade(row, prices.get(row["commissionAsset"], ONE)) for row in rows]
+        return tuple(sorted(parsed, key=lambda each: each.filled_at))
+
+    async def funding(self, symbol: str, since: datetime) -> Decimal:
+        """Return the funding of a symbol from `since` on, USDT; paid is negative."""
+        params = {
+            "symbol": symbol,
+            "incomeType": "FUNDING_FEE",
+            "startTime": venue_parse.to_ms(since),
+            "limit": INCOME_PER_READ_MAX,
+        }
+        return venue_parse.funding(
+            await self._call("funding", self.venue.fapiPrivateGetIncome, params, is_read=True)
+        )
+
+    async def margin_setups(self) -> Mapping[str, MarginSetup]:
+        """Return margin mode and leverage of every symbol."""
+        rows = await self._call("margin_setups", self.venue.fapiPrivateGetSymbolConfig, is_read=True)
+        return venue_parse.margin_setups(rows)
+
+    async def set_isolated(self, symbol: str) -> None:
+        """Set isolated margin for a symbol; already so is fine."""
+        params = {"symbol": symbol, "marginType": "ISOLATED"}
+        try:
+            await self._call("set_isolated", self.venue.fapiPrivatePostMarginType, params)
+        except VenueRefused as refused:
+            if refused.kind is not ErrorKind.ALREADY_SO:
+                raise
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set the leverage of a symbol."""
+        params = {"symbol": symbol, "leverage": leverage}
+        await self._call("set_leverage", self.venue.fapiPrivatePostLeverage, params)
+
+    async def ping(self) -> None:
+        """Raise `ExchangeUnavailable` unless the exchange answers."""
+        await self._call("ping", self.venue.fapiPublicGetPing, is_read=True)
+
+    async def order_events(self) -> AsyncIterator[OrderEvent]:
+        """Yield every order event of the user-data stream.
+
+        The stream only says *when to look*: what happened is read by REST, so that a lost, repeated or
+        reordered event changes nothing.
+        """
+        while True:
+            orders = await self._calls.translated("user_stream", self.venue.watch_orders(), is_read=True)
+            for order in orders:
+                yield OrderEvent(
+                    symbol=order["info"]["s"],
+                    client_id=order["clientOrderId"] or "",
+                    is_open=order["status"] == "open",
+                )
+
+    async def _price_of(self, asset: str) -> Decimal:
+        """The value of a fee asset now, USDT; the exchange does not tell that of the fill's time."""
+        raw = await self._call(
+            "trades", self.venue.fapiPublicGetTickerBookTicker, {"symbol": f"{asset}USDT"}, is_read=True
+        )
+        return venue_parse.best_prices(raw).bid

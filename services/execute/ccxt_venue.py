@@ -1,0 +1,102 @@
+"""ccxt, made ours: addresses, its hooks for errors and market messages. `BinanceClient` is its only user.
+
+Paper, demo and live differ in the addresses and in nothing else. Its throttle is off (it adds 200 ms to each
+order) and it must never retry by itself: what an error means is the flow's decision.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ccxt.pro
+
+from services.execute.config import ExchangeSettings
+from services.execute.error_classes import VenueFailure
+
+MarketHandler = Callable[[str, dict[str, Any]], None]
+
+FAILURE_TEXT_CHARS_MAX = 300
+
+
+class AnswerError(Exception):
+    """An error answer, caught before ccxt turns it into one of its classes."""
+
+    def __init__(self, failure: VenueFailure, retry_after_s: float) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+        self.retry_after_s = retry_after_s
+
+
+class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
+    """ccxt's exchange with our own reading of answers (`handle_errors` is its hook for that)."""
+
+    weight_used: int | None = None  # of the newest answer that told it
+
+    def handle_errors(self, code: int, reason: str, *rest: Any) -> None:
+        """Raise `AnswerError` for an error answer; rest = url, method, headers, body, response, …"""
+        _, _, headers, body, response = rest[:5]
+        told = {key.lower(): value for key, value in (headers or {}).items()}
+        self.weight_used = _whole(told.get("x-mbx-used-weight-1m")) or self.weight_used
+        error_code = response.get("code") if isinstance(response, dict) else None
+        if code < 400 and str(error_code or 200) in ("200", "0"):
+            return
+        text = response.get("msg", body) if isinstance(response, dict) else body
+        failure = VenueFailure(
+            status=code, code=_whole(error_code) or 0, text=str(text or reason)[:FAILURE_TEXT_CHARS_MAX]
+        )
+        raise AnswerError(failure, float(_whole(told.get("retry-after")) or 0))
+
+
+class _StreamingVenue(_Venue):
+    """Hands every raw market message on as it comes: ccxt's own way conflates symbols and mixes marks with
+    trades.
+    """
+
+    take_market: MarketHandler | None = None
+
+    def handle_tickers_and_bids_asks(self, client: Any, message: Any, method_type: str) -> None:  # noqa: ARG002
+        """Receive `bidasks`, `markPrices` or `tickers` messages; ccxt's hook for all three."""
+        if self.take_market is not None:
+            for raw in message if isinstance(message, list) else [message]:
+                self.take_market(method_type, raw)
+
+
+def make_venue(settings: ExchangeSettings) -> Any:
+    """Return a configured ccxt exchange; paper, demo and live differ in the addresses and in nothing else."""
+    options = {
+        "apiKey": settings.exchange_api_key.get_secret_value(),
+        "secret": settings.exchange_api_secret.get_secret_value(),
+        "enableRateLimit": False,
+        "timeout": settings.exchange_timeout_ms,
+        "options": {
+            "fetchCurrencies": False,  # would call another host with our key
+            "recvWindow": settings.recv_window_ms,
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
+        },
+    }
+    if settings.mode == "paper":
+        options["urls"] = {"api": _paper_addresses(settings.exchange_base_url)}
+    exchange = _StreamingVenue(options)
+    if settings.mode == "demo":
+        exchange.enable_demo_trading(True)
+    return exchange
+
+
+def _paper_addresses(base: str) -> dict[str, Any]:
+    rest = {
+        f"fapi{visibility}{'' if version == 1 else f'V{version}'}": f"{base}/fapi/v{version}"
+        for visibility in ("Public", "Private")
+        for version in (1, 2, 3)
+    }
+    streams = base.replace("http", "ws", 1)
+    return rest | {
+        "fapiData": f"{base}/futures/data",
+        "ws": {"linear": f"{streams}/ws", "ws-api": {"linear": f"{streams}/ws-fapi/v1"}},
+    }
+
+
+def _whole(text: object) -> int | None:
+    """Return the whole number in a header or a payload, or None: gateways write what they like."""
+    try:
+        return int(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,351 @@
+"""Opening: intent → margin set-up → claim → send → fill recorded → stop and target on the exchange → told.
+
+`advance` takes up an entry wherever it stands; killed between any two lines, it continues from the stored
+state. The exchange sees at most one entry per signal: only the claim permits sending, and it happens once
+(P3, P6).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from services.execute import execution_rules, facts
+from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.exit_flow import ExitFlow
+from services.execute.leverage_manager import MarginSetup, SetupStep, setup_steps
+from services.execute.order_state import (
+    HAS_POSITION,
+    LOST_REASON,
+    Entry,
+    EntryState,
+    Step,
+    next_step,
+    why_void,
+)
+from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, OwesMessages, Sleep
+from services.execute.protection_flow import Placing, ProtectionFlow
+from services.execute.venue import EntryOrder, OrderReport, OrderRow, OrderSide, total_quantity
+from shared import logs, metrics
+from shared.clock import Clock
+from shared.errors import ExchangeUnavailable, ExecutionUnknown
+from shared.ids import OrderRole
+from shared.market import Instrument
+from shared.models import Envelope
+from shared.money import ZERO, stored
+from shared.supervision import Done, Failed, attempt
+from shared.values import CloseReason
+
+LOOKUP_INTERVAL_S = 0.5
+LOOKS_MIN = 5  # after a restart the time may be up already; a fresh order can be invisible for a moment
+OPPOSITE_CLOSE_TIMEOUT_S = 10.0
+OPPOSITE_CLOSE_POLL_S = 0.1
+FILLS_LOOKBACK = timedelta(minutes=1)
+STEPS_MAX = 300  # five, and a retry of the protection every 0.25 s of its budget; more is a loop in the table
+
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRules:
+    """The settings an entry is made under; see `config.ExecuteSettings` for units."""
+
+    installation: str
+    market_order: bool
+    slippage_tolerance: Decimal
+    price_drift_max: Decimal
+    protection_timeout_s: Decimal
+    lookup_window: timedelta
+
+
+class EntryFlow:
+    """Takes approved entries to protected positions."""
+
+    def __init__(
+        self,
+        store: KeepsEntries,
+        exchange: Exchange,
+        market: KnowsMarket,
+        outbox: OwesMessages,
+        exits: ExitFlow,
+        protection: ProtectionFlow,
+        rules: EntryRules,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._exchange = exchange
+        self._market = market
+        self._outbox = outbox
+        self._exits = exits
+        self._protection = protection
+        self._rules = rules
+        self._clock = clock
+        self._sleep = sleep
+
+    async def advance(self, signal_id: str) -> None:
+        """Do whatever this entry needs next, until it rests.
+
+        Raises:
+            DependencyDown: the database or the exchange is away; call again, the entry stands where it stood.
+        """
+        for _ in range(STEPS_MAX):
+            entry = await self._store.entry(signal_id)
+            if entry is None:
+                return
+            control = await self._store.control()
+            now, ahead = self._clock(), self._exchange.clock_ahead()
+            match next_step(entry, control, now, self._rules.protection_timeout_s, ahead):
+                case Step.EXPIRE:
+                    await self._end(entry, why_void(entry.approval, control, now) or "void")
+                case Step.ENTER:
+                    await self._enter(entry)
+                case Step.LOOK_UP:
+                    await self._look_up(entry)
+                case Step.PROTECT:
+                    await self._protection.protect(entry)
+                case Step.FLATTEN:
+                    await self._protection.flatten(entry)
+                case Step.CLOSE:
+                    await self._exits.finish(entry)
+                    return
+                case Step.REST:
+                    return
+        raise AssertionError(f"entry {signal_id} does not come to rest")
+
+    async def expire(self, entry: Entry, reason: str) -> None:
+        """End an entry that was never sent; nothing happens when it has been claimed meanwhile."""
+        await self._end(entry, reason)
+
+    async def adopt(self, signal_id: str) -> bool:
+        """Take back an entry that was given up as unknown, if its order filled after all (P6)."""
+        entry = await self._store.entry(signal_id)
+        if entry is None or entry.state is not EntryState.FAILED:
+            return False
+        report = await self._exchange.find_order(entry.symbol, entry.client_id)
+        if report is None or not report.is_final or report.filled_quantity == ZERO:
+            return False
+        _log.error("lost_entry_adopted", correlation_id=signal_id, symbol=entry.symbol)
+        await self._record_report(entry, report)
+        await self.advance(signal_id)
+        return True
+
+    # --- intent → sending → filled | expired | failed ---
+
+    async def _enter(self, entry: Entry) -> None:
+        instrument = await self._market.instrument(entry.symbol)
+        if instrument is None:
+            await self._end(entry, "symbol_unknown")
+            return
+        if entry.approval.closes_opposite and not await self._is_flat_after_closing_opposite(entry):
+            await self._end(entry, "opposite_not_closed")
+            return
+        best = await self._best_price(entry)
+        if execution_rules.has_drifted(
+            entry.approval.sizing.reference_price, best, self._rules.price_drift_max
+        ):
+            await self._end(
+                entry, "price_moved", f"reference {entry.approval.sizing.reference_price}, now {best}"
+            )
+            return
+        self._exchange.demand_open_for_entries()
+        try:
+            await self._set_up_margin(entry)
+        except (VenueRefused, ExecutionUnknown) as refused:
+            await self._end(entry, "margin_setup_refused", str(refused))
+            return
+        limit = self._limit_price(entry, instrument, best)
+        claimed_at = await self._store.claim(entry.signal_id, limit)
+        if claimed_at is None:
+            await self._explain_unclaimed(entry)
+            return
+        await self._send(entry, limit, claimed_at)
+
+    async def _send(self, entry: Entry, limit: Decimal | None, claimed_at: datetime) -> None:
+        order = EntryOrder(
+            client_id=entry.client_id,
+            symbol=entry.symbol,
+            side=OrderSide.opening(entry.side),
+            quantity=entry.quantity,
+            limit_price=limit,
+        )
+        claimed = msgspec.structs.replace(
+            entry, state=EntryState.SENDING, claimed_at=claimed_at, limit_price=limit
+        )
+        try:
+            report = await self._exchange.place_entry(order, claimed_at)
+        except ExecutionUnknown as lost:
+            _log.warning("entry_answer_lost", correlation_id=entry.signal_id, error=str(lost))
+            return  # it stands as `sending`: the next step looks it up
+        except ExchangeUnavailable as down:
+            await self._end(claimed, "exchange_unavailable", str(down), failed=True)
+            return
+        except VenueRefused as refused:
+            if refused.kind is not ErrorKind.DUPLICATE_ID:
+                await self._end(claimed, "exchange_refused", str(refused), failed=True)
+            return  # a duplicate id: ours is there, look it up
+        waited_s = (self._clock() - entry.approval.signal_received_at).total_seconds()
+        metrics.ENTRY_SECONDS.observe(max(0.0, waited_s))
+        if report.is_final:
+            await self._record_report(claimed, report)  # else: accepted, and looked up by the next step
+
+    async def _look_up(self, entry: Entry) -> None:
+        """Find out what became of a claimed entry; it is never sent again."""
+        assert entry.claimed_at is not None
+        deadline = entry.claimed_at + self._rules.lookup_window
+        looks = 0
+        while True:
+            report = await self._exchange.find_order(entry.symbol, entry.client_id)
+            looks += 1
+            if report is not None and report.is_final:
+                await self._record_report(entry, report)
+                return
+            if self._clock() >= deadline and looks >= LOOKS_MIN:
+                break
+            await self._sleep(LOOKUP_INTERVAL_S)
+        if report is None:
+            await self._end(entry, LOST_REASON, "the exchange does not know the order", failed=True)
+            return
+        await self._exchange.cancel_order(entry.symbol, entry.client_id)
+        raise ExchangeUnavailable(f"{entry.client_id} was still {report.status}; cancelled, to be looked up")
+
+    async def _record_report(self, entry: Entry, report: OrderReport) -> None:
+        if report.filled_quantity == ZERO:
+            await self._end(entry, "slippage", f"nothing filled at {entry.limit_price}")
+            return
+        price = report.average_price or await self._average_price(entry, report)
+        # At the same time: the position must not stay naked because the database is slow or away.
+        placing, filled = await asyncio.gather(
+            attempt(self._protection.place(entry, price)),
+            attempt(self._record_fill(entry, report, price)),
+        )
+        if isinstance(filled, Failed):
+            raise filled.error
+        if filled.value is None:
+            await self._protection.withdraw_if_over(entry)
+            return
+        recorded, told = filled.value
+        await asyncio.gather(self._conclude(recorded, placing), self._outbox.publish(told))
+
+    async def _conclude(self, entry: Entry, placing: Done[Placing] | Failed) -> None:
+        if isinstance(placing, Failed):
+            raise placing.error
+        await self._protection.conclude(entry, placing.value)
+
+    async def _record_fill(
+        self, entry: Entry, report: OrderReport, price: Decimal
+    ) -> tuple[Entry, list[Envelope]] | None:
+        told = facts.entered(entry, report, price, self._clock())
+        async with self._store.transaction() as tx:
+            filled = await self._store.record_fill(tx, entry, report, price)
+            if filled is None:
+                return None
+            await self._store.record_orders(tx, entry.signal_id, [_entry_row(entry, report)])
+            await self._outbox.stage(tx, told)
+        slip = execution_rules.slippage(entry.approval.sizing.reference_price, price, entry.side)
+        metrics.SLIPPAGE_RATIO.observe(float(slip))
+        return filled, told
+
+    async def _average_price(self, entry: Entry, report: OrderReport) -> Decimal:
+        """The answer to an order may lack its average price; the order, its fills or the position have it."""
+        found = await self._exchange.find_order(entry.symbol, entry.client_id)
+        if found is not None and found.average_price is not None:
+            return found.average_price
+        trades = await self._exchange.trades(entry.symbol, report.updated_at - FILLS_LOOKBACK)
+        ours = tuple(each for each in trades if each.order_id == report.order_id)
+        if ours:
+            turnover = sum((each.price * each.quantity for each in ours), ZERO)
+            return stored(turnover / total_quantity(ours))
+        held = await self._exchange.positions(entry.symbol)
+        price = next((each.entry_price for each in held if each.side is entry.side), None)
+        if price is None:
+            raise ExchangeUnavailable(f"the fills of {entry.client_id} are not visible yet")
+        return price
+
+    async def _end(self, entry: Entry, reason: str, detail: str = "", *, failed: bool = False) -> None:
+        now = self._clock()
+        told = facts.ended(entry, failed=failed, reason=reason, detail=detail, now=now)
+        async with self._store.transaction() as tx:
+            if await self._store.record_end(tx, entry, failed=failed, reason=reason) is None:
+                return
+            await self._outbox.stage(tx, told)
+        _log.info("entry_ended", correlation_id=entry.signal_id, reason=reason, detail=detail, failed=failed)
+        await self._outbox.publish(told)
+
+    async def _explain_unclaimed(self, entry: Entry) -> None:
+        now_stands = await self._store.entry(entry.signal_id)
+        if now_stands is None or now_stands.state is not EntryState.INTENT:
+            return  # another process took it up
+        reason = why_void(entry.approval, await self._store.control(), self._clock())
+        exited_at = await self._store.exited_at(entry.symbol)
+        if reason is None and exited_at is not None and exited_at >= entry.approval.signal_received_at:
+            reason = "superseded"
+        if reason is None:
+            others = [each for each in await self._store.unfinished_on(entry.symbol) if _holds_symbol(each)]
+            reason = "symbol_busy" if others else "approval_expired"  # by the database's clock
+        await self._end(entry, reason)
+
+    # --- what an entry needs first ---
+
+    async def _best_price(self, entry: Entry) -> Decimal:
+        prices = self._market.fresh_prices(entry.symbol, self._clock())
+        if prices is None:
+            prices = await self._exchange.best_prices(entry.symbol)
+        return prices.to_open(entry.side)
+
+    def _limit_price(self, entry: Entry, instrument: Instrument, best: Decimal) -> Decimal | None:
+        if self._rules.market_order:
+            return None
+        return execution_rules.limit_price(
+            best, entry.side, self._rules.slippage_tolerance, instrument.tick_size
+        )
+
+    async def _set_up_margin(self, entry: Entry) -> None:
+        leverage = entry.approval.sizing.leverage
+        steps = setup_steps(await self._store.margin_setup(entry.symbol), leverage)
+        for step in steps:
+            if step is SetupStep.SET_ISOLATED:
+                await self._exchange.set_isolated(entry.symbol)
+            else:
+                await self._exchange.set_leverage(entry.symbol, leverage)
+        if steps:
+            setup = MarginSetup(is_isolated=True, leverage=leverage)
+            await self._store.record_margin_setup(entry.symbol, setup)
+
+    async def _is_flat_after_closing_opposite(self, entry: Entry) -> bool:
+        """on_opposite = reverse: flatten what stands the other way, and wait until it is gone."""
+        deadline = self._clock() + timedelta(seconds=OPPOSITE_CLOSE_TIMEOUT_S)
+        while True:
+            others = [
+                each
+                for each in await self._store.unfinished_on(entry.symbol)
+                if each.side is not entry.side and _holds_symbol(each)
+            ]
+            for other in others:
+                if other.state in HAS_POSITION:
+                    await self._exits.close(other, CloseReason.OPPOSITE_SIGNAL, entry.signal_id)
+            if not others:
+                return True
+            if self._clock() >= deadline:
+                return False
+            await self._sleep(OPPOSITE_CLOSE_POLL_S)
+
+
+def _holds_symbol(entry: Entry) -> bool:
+    return entry.state in HAS_POSITION or entry.state is EntryState.SENDING
+
+
+def _entry_row(entry: Entry, report: OrderReport) -> OrderRow:
+    return OrderRow(
+        client_id=entry.client_id,
+        role=OrderRole.ENTRY,
+        symbol=entry.symbol,
+        side=OrderSide.opening(entry.side),
+        order_type="MARKET" if entry.limit_price is None else "LIMIT IOC",
+        quantity=entry.quantity,
+        price=entry.limit_price,
+        status=report.status,
+        exchange_order_id=report.order_id,
+    )

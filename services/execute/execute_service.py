@@ -1,0 +1,111 @@
+"""EXECUTE's composition root: settings → connections → flows → consumers. Nothing connects at import."""
+
+import functools
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from services.execute.binance_client import BinanceClient
+from services.execute.config import ExecuteSettings
+from services.execute.entry_flow import EntryFlow, EntryRules
+from services.execute.exit_flow import ExitFlow
+from services.execute.flow import ExecutionFlow
+from services.execute.keeper import Keeper
+from services.execute.market_view import MarketView
+from services.execute.protection_flow import ProtectionFlow
+from services.execute.queue_consumer import consumers
+from services.execute.routes import ExecuteRoutes
+from services.execute.store import ExecuteStore
+from shared.clock import utc_now
+from shared.database import Database
+from shared.http_api import create_app
+from shared.lease import Lease
+from shared.lifecycle import Runtime, run
+from shared.market_data import MarketReader
+from shared.outbox import Outbox
+from shared.rabbitmq_client import Consumer, Publisher
+from shared.redis_client import RedisClient
+from shared.stream_processor import LatestTicks
+from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
+
+DESCRIPTION = "Opens, protects and closes positions. The only service that talks to the exchange."
+
+
+async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
+    """Open everything, take exits, reconcile with the exchange, and only then take entries."""
+    database = await runtime.open(
+        Database(
+            settings.postgres_url,
+            user="phoenix_execute",
+            password=settings.execute_db_password.get_secret_value(),
+            schema="execute",
+            name=runtime.holder,
+        ),
+        ping_as="postgresql",
+    )
+    redis = await runtime.open(
+        RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
+    )
+    amqp_url = settings.amqp_url.get_secret_value()
+    publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
+    exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
+    await exchange.preflight()
+
+    store, outbox, ticks = ExecuteStore(database), Outbox(database, publisher), LatestTicks(redis)
+    market = MarketView(MarketReader(redis), ticks, exchange, settings.market_data_age_s_max, utc_now)
+    rules, inst = _entry_rules(settings), settings.installation
+    exits = ExitFlow(store, exchange, outbox, inst, utc_now)
+    protection = ProtectionFlow(
+        store, exchange, market, outbox, exits, inst, rules.protection_timeout_s, utc_now
+    )
+    entries = EntryFlow(store, exchange, market, outbox, exits, protection, rules, utc_now)
+    flow = ExecutionFlow(store, exchange, exchange, outbox, entries, protection, exits, inst, utc_now)
+
+    runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("latest_ticks", ticks.follow)
+    inbound = consumers(amqp_url, runtime.holder, flow, publisher)
+    await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
+    await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in
+    lease = Lease(database, "keeper", runtime.holder)
+    keeper = Keeper(lease, flow, exchange, store, publisher, inst, utc_now)
+    _spawn_keeper(runtime, keeper, settings)
+    await _consume(runtime, inbound, TRADE_EXECUTION.name)
+    runtime.on_drain(outbox.flush_marks)
+    runtime.on_drain(lease.release)
+
+    app = create_app(runtime, "EXECUTE", DESCRIPTION)
+    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now).add_to(app)
+    return app
+
+
+async def _consume(runtime: Runtime, inbound: dict[str, Consumer], name: str) -> None:
+    consumer = await runtime.open(inbound[name], ping_as=name)
+    runtime.on_drain(consumer.drain)
+
+
+def _entry_rules(settings: ExecuteSettings) -> EntryRules:
+    lookup_s = float(settings.lookup_timeout_s) + settings.recv_window_ms / 1000
+    return EntryRules(
+        installation=settings.installation,
+        market_order=settings.entry_order == "market",
+        slippage_tolerance=settings.slippage_tolerance,
+        price_drift_max=settings.price_drift_max,
+        protection_timeout_s=settings.protection_timeout_s,
+        lookup_window=timedelta(seconds=lookup_s),
+    )
+
+
+def _spawn_keeper(runtime: Runtime, keeper: Keeper, settings: ExecuteSettings) -> None:
+    runtime.spawn("keeper_lease", keeper.keep_lease)
+    runtime.spawn("user_stream", keeper.follow_orders)
+    runtime.spawn(
+        "reconciliation", functools.partial(keeper.every, settings.reconcile_interval_s, keeper.reconcile)
+    )
+    runtime.spawn(
+        "account_snapshot", functools.partial(keeper.every, settings.snapshot_interval_s, keeper.tell_account)
+    )
+
+
+def main() -> None:
+    """Run one EXECUTE instance."""
+    run("execute", ExecuteSettings, build)

@@ -1,0 +1,118 @@
+"""Prices and sizes of our orders, and the closing of the books. Pure: values in, values out."""
+
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from services.execute.order_state import Entry
+from services.execute.venue import OrderSide, VenueTrade, total_quantity
+from shared.money import ONE, ZERO, Rounding, round_to_tick, stored
+from shared.values import CloseReason, Side, Value
+
+LIQUIDATION_ID_PREFIXES = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+
+
+def limit_price(best: Decimal, side: Side, tolerance: Decimal, tick: Decimal) -> Decimal:
+    """Return the IOC limit: the best price plus `tolerance` (fraction), rounded so that it never pays
+    more.
+    """
+    if side is Side.LONG:
+        return max(best, round_to_tick(best * (ONE + tolerance), tick, Rounding.DOWN))
+    return min(best, round_to_tick(best * (ONE - tolerance), tick, Rounding.UP))
+
+
+def stop_price(entry: Decimal, side: Side, distance: Decimal, tick: Decimal) -> Decimal:
+    """Return the stop `distance` (fraction) beyond the entry, rounded towards it: the loss stays in the
+    plan.
+    """
+    raw = entry * (ONE - side.sign * distance)
+    return round_to_tick(raw, tick, Rounding.UP if side is Side.LONG else Rounding.DOWN)
+
+
+def take_profit_price(entry: Decimal, side: Side, distance: Decimal, tick: Decimal) -> Decimal:
+    """Return the target `distance` (fraction) ahead of the entry, rounded towards it: it is reached
+    sooner.
+    """
+    raw = entry * (ONE + side.sign * distance)
+    return round_to_tick(raw, tick, Rounding.DOWN if side is Side.LONG else Rounding.UP)
+
+
+def slippage(reference: Decimal, fill: Decimal, side: Side) -> Decimal:
+    """Return how much worse the fill is than the reference price, as a fraction; negative when better."""
+    return side.sign * (fill - reference) / reference
+
+
+def has_drifted(reference: Decimal, best: Decimal, drift_max: Decimal) -> bool:
+    """Tell whether the price moved more than `drift_max` (fraction) since the decision, either way (P8)."""
+    return abs(best - reference) / reference > drift_max
+
+
+class ClosedBooks(Value, frozen=True, kw_only=True):
+    """The result of a closed position, from the exchange's own fills."""
+
+    exit_price: Decimal
+    pnl_usdt: Decimal
+    fees_usdt: Decimal
+    closed_at: datetime
+    exit_order_id: str
+    fills: tuple[VenueTrade, ...]
+
+
+def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | None:
+    """Return the books of a position that is flat, or None while its closing fills are not all visible yet.
+
+    Fills belong to the position by the entry's order id, then by being on the closing side afterwards,
+    until the quantity is used up: whatever trades later, or beyond it, belongs to somebody else.
+    """
+    closing_side = OrderSide.closing(entry.side)
+    entering = tuple(each for each in trades if each.order_id == entry.exchange_order_id)
+    exiting: list[VenueTrade] = []
+    open_quantity = entry.filled_quantity
+    assert entry.first_fill_at is not None
+    for each in sorted(trades, key=lambda trade: (trade.filled_at, int(trade.trade_id))):
+        if each.side is closing_side and open_quantity > ZERO and each.filled_at >= entry.first_fill_at:
+            exiting.append(_up_to(open_quantity, each))
+            open_quantity -= exiting[-1].quantity
+    if open_quantity > ZERO or total_quantity(entering) < entry.filled_quantity:
+        return None
+    turnover = sum((each.price * each.quantity for each in exiting), ZERO)
+    return ClosedBooks(
+        exit_price=stored(turnover / entry.filled_quantity),
+        pnl_usdt=sum((each.realised_pnl_usdt for each in exiting), ZERO),
+        fees_usdt=sum((each.fee_usdt for each in (*entering, *exiting)), ZERO),
+        closed_at=exiting[-1].filled_at,
+        exit_order_id=exiting[-1].order_id,
+        fills=(*entering, *exiting),
+    )
+
+
+def _up_to(quantity: Decimal, fill: VenueTrade) -> VenueTrade:
+    """The part of a fill that closed: a fill that turned the position round also opened the other side.
+
+    The realised profit is the closing part's already; the fee is for all of it.
+    """
+    if fill.quantity <= quantity:
+        return fill
+    fee = stored(fill.fee_usdt * quantity / fill.quantity)
+    return msgspec.structs.replace(fill, quantity=quantity, fee_usdt=fee)
+
+
+def close_reason(
+    entry: Entry,
+    exit_order_id: str,
+    exit_client_id: str | None,
+    stop_order_id: str | None,
+    take_profit_order_id: str | None,
+) -> CloseReason:
+    """Return why the position ended, by which order closed it."""
+    if exit_order_id == stop_order_id:
+        return CloseReason.STOP_LOSS
+    if exit_order_id == take_profit_order_id:
+        return CloseReason.TAKE_PROFIT
+    if exit_client_id is not None and exit_client_id.startswith(LIQUIDATION_ID_PREFIXES):
+        return CloseReason.LIQUIDATION
+    if exit_client_id is not None and exit_client_id.startswith(entry.client_id[:-1]) and entry.close_reason:
+        return entry.close_reason
+    return CloseReason.EXTERNAL

@@ -1,0 +1,152 @@
+"""The keeper: what only one replica does, under a lease — follow the user stream, reconcile, tell the
+account.
+
+Losing the lease without knowing it is harmless: all of this is reading, or reduce-only and idempotent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from decimal import Decimal
+
+from services.execute.binance_client import BinanceClient
+from services.execute.facts import PRODUCER
+from services.execute.flow import ExecutionFlow
+from services.execute.order_state import HAS_POSITION, Entry
+from services.execute.reconciliation import protection_ids
+from services.execute.store import ExecuteStore
+from services.execute.venue import AlgoReport, VenueAccount, VenuePosition
+from shared import lease, logs
+from shared.clock import Clock
+from shared.codec import envelop
+from shared.errors import BrokerUnavailable
+from shared.ids import OrderRole
+from shared.models import AccountSnapshot
+from shared.rabbitmq_client import Publisher
+from shared.supervision import Failed, attempt
+from shared.values import SnapshotPosition
+
+_log = logs.get(__name__)
+
+
+class Keeper:
+    """Runs the leased work of one EXECUTE replica."""
+
+    def __init__(
+        self,
+        mine: lease.Lease,
+        flow: ExecutionFlow,
+        exchange: BinanceClient,
+        store: ExecuteStore,
+        publisher: Publisher,
+        installation: str,
+        clock: Clock,
+    ) -> None:
+        self._lease = mine
+        self._flow = flow
+        self._exchange = exchange
+        self._store = store
+        self._publisher = publisher
+        self._installation = installation
+        self._clock = clock
+        self._holds = False
+
+    async def keep_lease(self) -> None:
+        """Loop: take or renew the lease."""
+        try:
+            while True:
+                held = await self._lease.hold()
+                if held != self._holds:
+                    _log.info("keeper_lease_changed", held=held)
+                self._holds = held
+                await asyncio.sleep(lease.RENEW_INTERVAL_S)
+        finally:
+            self._holds = False
+
+    async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[None]]) -> None:
+        """Loop: do `work` every `interval_s` while this replica holds the lease."""
+        while True:
+            if self._holds:
+                await work()
+                await asyncio.sleep(float(interval_s))
+            else:
+                await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
+
+    async def follow_orders(self) -> None:
+        """Loop: look at a symbol whenever the exchange tells that an order of ours there is done."""
+        async for event in self._exchange.order_events():
+            entering = event.client_id.endswith(f"-{OrderRole.ENTRY.value}")
+            if self._holds and not event.is_open and not entering:
+                match await attempt(self._flow.on_order_event(event.symbol)):
+                    case Failed(error):  # the events after it are about other positions
+                        _log.warning("order_event_left_to_reconciliation", error=repr(error))
+
+    async def reconcile(self) -> None:
+        """Compare the exchange with our books once; also keeps our idea of its clock right."""
+        await self._exchange.correct_clock()
+        await self._flow.reconcile()
+
+    async def tell_account(self) -> None:
+        """Publish one account snapshot. A newer one replaces it, so a lost one is not owed to anybody."""
+        taken_at = self._clock()
+        account, positions = await asyncio.gather(self._exchange.account(), self._exchange.positions())
+        # Symbol by symbol: asking for all at once weighs as much as forty symbols.
+        of_each = await asyncio.gather(*(self._exchange.open_algos(each.symbol) for each in positions))
+        algos = tuple(algo for algos in of_each for algo in algos)
+        entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
+        snapshot = _snapshot(taken_at, account, positions, algos, entries, self._installation)
+        await self._store.record_snapshot(snapshot)
+        envelope = envelop(
+            snapshot,
+            correlation_id="account",
+            causation_id=None,
+            occurred_at=taken_at,
+            producer=PRODUCER,
+            discriminator=(taken_at.isoformat(),),
+        )
+        try:
+            await self._publisher.send(envelope)
+        except BrokerUnavailable as error:
+            _log.warning("snapshot_not_told", error=str(error))
+
+
+def _snapshot(
+    taken_at: datetime,
+    account: VenueAccount,
+    positions: tuple[VenuePosition, ...],
+    algos: tuple[AlgoReport, ...],
+    entries: list[Entry],
+    installation: str,
+) -> AccountSnapshot:
+    ours = {(entry.symbol, entry.side): entry for entry in entries}
+    stops = {each.client_id: each.trigger_price for each in algos if each.is_standing}
+    return AccountSnapshot(
+        taken_at=taken_at,
+        wallet_usdt=account.wallet_usdt,
+        equity_usdt=account.equity_usdt,
+        available_usdt=account.available_usdt,
+        positions=tuple(
+            _snapshot_position(position, ours.get((position.symbol, position.side)), stops, installation)
+            for position in positions
+        ),
+    )
+
+
+def _snapshot_position(
+    position: VenuePosition, entry: Entry | None, stops: dict[str, Decimal], installation: str
+) -> SnapshotPosition:
+    margin = position.margin_usdt
+    implied = 1 if margin <= 0 else max(1, round(position.entry_price * position.quantity / margin))
+    return SnapshotPosition(
+        signal_id=None if entry is None else entry.signal_id,
+        symbol=position.symbol,
+        side=position.side,
+        quantity=position.quantity,
+        entry_price=position.entry_price,
+        mark_price=position.mark_price,
+        liquidation_price=position.liquidation_price,
+        leverage=implied if entry is None else entry.approval.sizing.leverage,
+        margin_usdt=margin,
+        unrealised_pnl_usdt=position.unrealised_pnl_usdt,
+        stop_price=None if entry is None else stops.get(protection_ids(entry, installation)[0]),
+    )

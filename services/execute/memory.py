@@ -1,0 +1,341 @@
+"""EXECUTE's record and outbox in memory, for replay, simulation and tests (P11); the real store's twin.
+
+One contract suite runs on both. It keeps the store's promises (compare-and-set, one live entry per symbol,
+all or nothing) and nothing else: it must never be used where a restart matters.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from services.execute.execution_rules import ClosedBooks
+from services.execute.leverage_manager import MarginSetup
+from services.execute.order_state import (
+    FINAL,
+    HAS_POSITION,
+    LOST_REASON,
+    Control,
+    Entry,
+    EntryState,
+    why_void,
+)
+from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
+from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
+from shared.clock import Clock
+from shared.models import Envelope, TradeApproved, TradingStateChanged
+from shared.money import ZERO
+from shared.values import CloseReason, TradingState
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_HOLDS_SYMBOL = HAS_POSITION | {EntryState.SENDING}
+
+
+class Journal:
+    """What a transaction in memory has written, so that it can be taken back."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def put(self, table: dict[K, V], key: K, value: V) -> None:
+        """Write one row."""
+        if key in table:
+            before = table[key]
+            self._undo.append(lambda: table.__setitem__(key, before))
+        else:
+            self._undo.append(lambda: table.pop(key))
+        table[key] = value
+
+    def take_back(self) -> None:
+        """Undo every write, newest first."""
+        while self._undo:
+            self._undo.pop()()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Why and when an entry ended."""
+
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a closed position came to."""
+
+    books: ClosedBooks
+    funding_usdt: Decimal
+
+
+class MemoryEntries:
+    """Entries, orders, fills and the trading state in dictionaries; implements `KeepsEntries`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._control = {
+            "": (Control(state=TradingState.ACTIVE, trading_epoch=0), datetime.min.replace(tzinfo=UTC))
+        }
+        self.handled: dict[tuple[str, str], bool] = {}
+        self.entries: dict[str, Entry] = {}
+        self.ended: dict[str, Ended] = {}
+        self.results: dict[str, Result] = {}
+        self.orders: dict[str, OrderRow] = {}
+        self.fills: dict[tuple[str, str], VenueTrade] = {}
+        self.exits: dict[str, datetime] = {}
+        self.setups: dict[str, MarginSetup] = {}
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Journal]:
+        """Run one block at a time; what it wrote is taken back when it raises."""
+        async with self._one_at_a_time:
+            journal = Journal()
+            try:
+                yield journal
+            except BaseException:
+                journal.take_back()
+                raise
+
+    async def first_time(self, tx: Journal, queue: str, event_id: str) -> bool:
+        """Record that a message is handled; False when it was before."""
+        if (queue, event_id) in self.handled:
+            return False
+        tx.put(self.handled, (queue, event_id), True)
+        return True
+
+    async def insert_entry(self, tx: Journal, approval: TradeApproved, client_id: str) -> None:
+        """Record the intent to enter; nothing happens when it is there already."""
+        if approval.signal_id in self.entries:
+            return
+        made = Entry(
+            signal_id=approval.signal_id,
+            client_id=client_id,
+            strategy=approval.strategy,
+            symbol=approval.symbol,
+            side=approval.side,
+            state=EntryState.INTENT,
+            approval=approval,
+            claimed_at=None,
+            quantity=approval.sizing.quantity,
+            limit_price=None,
+            exchange_order_id=None,
+            filled_quantity=ZERO,
+            entry_price=None,
+            first_fill_at=None,
+            stop_price=None,
+            take_profit_price=None,
+            protected_at=None,
+            close_reason=None,
+            closed_by=None,
+            close_attempts=0,
+            version=1,
+        )
+        tx.put(self.entries, approval.signal_id, made)
+
+    async def entry(self, signal_id: str) -> Entry | None:
+        """Return one entry."""
+        return self.entries.get(signal_id)
+
+    async def unfinished(self) -> list[Entry]:
+        """Return all entries that are not final, oldest first."""
+        return [each for each in self.entries.values() if each.state not in FINAL]
+
+    async def unfinished_on(self, symbol: str) -> list[Entry]:
+        """Return the entries of one symbol that are not final, oldest first."""
+        return [each for each in await self.unfinished() if each.symbol == symbol]
+
+    async def lost(self) -> list[Entry]:
+        """Return the entries that were given up as unknown not long ago."""
+        since = self._clock() - timedelta(hours=LOST_HOURS_MAX)
+        return [
+            each
+            for each in self.entries.values()
+            if self._is_lost(each) and self.ended[each.signal_id].at > since
+        ]
+
+    async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
+        """Remember when an exit was asked for."""
+        key = symbol or EVERY_SYMBOL
+        self.exits[key] = max(requested_at, self.exits.get(key, requested_at))
+
+    async def exited_at(self, symbol: str) -> datetime | None:
+        """Return the latest exit asked for of this symbol, or of all."""
+        found = [self.exits[key] for key in (symbol, EVERY_SYMBOL) if key in self.exits]
+        return max(found, default=None)
+
+    async def ends_for(self, request_id: str) -> bool:
+        """Tell whether some position is being closed, or was, in the name of this request."""
+        return any(each.closed_by == request_id for each in self.entries.values())
+
+    async def control(self) -> Control:
+        """Return the newest trading state known."""
+        return self._control[""][0]
+
+    async def set_control(self, tx: Journal, changed: TradingStateChanged) -> None:
+        """Record a trading state unless a newer one is known."""
+        known, known_at = self._control[""]
+        if (changed.trading_epoch, changed.changed_at) >= (known.trading_epoch, known_at):
+            control = Control(state=changed.state, trading_epoch=changed.trading_epoch)
+            tx.put(self._control, "", (control, changed.changed_at))
+
+    async def claim(self, signal_id: str, limit_price: Decimal | None) -> datetime | None:
+        """Claim the right to send this entry, once."""
+        entry, now = self.entries.get(signal_id), self._clock()
+        if entry is None or entry.state is not EntryState.INTENT:
+            return None
+        exited_at = await self.exited_at(entry.symbol)
+        is_superseded = exited_at is not None and exited_at >= entry.approval.signal_received_at
+        is_void = why_void(entry.approval, await self.control(), now) is not None
+        if is_void or is_superseded or self._is_busy(entry.symbol):
+            return None
+        self._change(Journal(), entry, state=EntryState.SENDING, claimed_at=now, limit_price=limit_price)
+        return now
+
+    async def record_fill(
+        self, tx: Journal, entry: Entry, report: OrderReport, price: Decimal
+    ) -> Entry | None:
+        """sending → filled; also failed → filled when the order had been given up as unknown."""
+        stands = self.entries[entry.signal_id]
+        if stands.state is not EntryState.SENDING and not self._is_lost(stands):
+            return None
+        return self._change(
+            tx,
+            stands,
+            state=EntryState.FILLED,
+            exchange_order_id=report.order_id,
+            filled_quantity=report.filled_quantity,
+            entry_price=price,
+            first_fill_at=report.updated_at,
+        )
+
+    async def record_end(self, tx: Journal, entry: Entry, *, failed: bool, reason: str) -> Entry | None:
+        """intent | sending → expired | failed."""
+        stands = self.entries[entry.signal_id]
+        if stands.state is not entry.state:
+            return None
+        tx.put(self.ended, entry.signal_id, Ended(reason=reason, at=self._clock()))
+        return self._change(tx, stands, state=EntryState.FAILED if failed else EntryState.EXPIRED)
+
+    async def record_protected(
+        self, tx: Journal, entry: Entry, stop: ProtectiveOrder, target: ProtectiveOrder
+    ) -> Entry | None:
+        """filled → protected."""
+        stands = self.entries[entry.signal_id]
+        if stands.state is not EntryState.FILLED:
+            return None
+        return self._change(
+            tx,
+            stands,
+            state=EntryState.PROTECTED,
+            stop_price=stop.trigger_price,
+            take_profit_price=target.trigger_price,
+            protected_at=self._clock(),
+        )
+
+    async def record_closing(
+        self, tx: Journal, entry: Entry, reason: CloseReason, closed_by: str | None
+    ) -> Entry | None:
+        """filled | protected → closing; the first reason stays."""
+        stands = self.entries[entry.signal_id]
+        if stands.state not in (EntryState.FILLED, EntryState.PROTECTED):
+            return None
+        return self._change(
+            tx,
+            stands,
+            state=EntryState.CLOSING,
+            close_reason=stands.close_reason or reason,
+            closed_by=stands.closed_by or closed_by,
+        )
+
+    async def margin_setup(self, symbol: str) -> MarginSetup | None:
+        """Return how the symbol stands on the exchange, None when that is not known."""
+        return self.setups.get(symbol)
+
+    async def margin_setups(self) -> dict[str, MarginSetup]:
+        """Return how every symbol stands on the exchange that was ever set up."""
+        return dict(self.setups)
+
+    async def record_margin_setup(self, symbol: str, setup: MarginSetup) -> None:
+        """Remember how the symbol stands on the exchange."""
+        self.setups[symbol] = setup
+
+    async def forget_margin_setup(self, symbol: str) -> None:
+        """Forget how a symbol stands."""
+        self.setups.pop(symbol, None)
+
+    async def next_close_attempt(self, signal_id: str) -> int | None:
+        """Return the number of the next closing order, or None when the entry is not closing any more."""
+        entry = self.entries[signal_id]
+        if entry.state is not EntryState.CLOSING:
+            return None
+        counted = msgspec.structs.replace(entry, close_attempts=entry.close_attempts + 1)
+        self.entries[signal_id] = counted
+        return counted.close_attempts
+
+    async def record_closed(
+        self, tx: Journal, entry: Entry, reason: CloseReason, books: ClosedBooks, funding: Decimal
+    ) -> Entry | None:
+        """filled | protected | closing → closed, with the result and its fills."""
+        stands = self.entries[entry.signal_id]
+        if stands.state not in HAS_POSITION:
+            return None
+        tx.put(self.results, entry.signal_id, Result(books=books, funding_usdt=funding))
+        for fill in books.fills:
+            tx.put(self.fills, (fill.symbol, fill.trade_id), fill)
+        tx.put(self.ended, entry.signal_id, Ended(reason=reason.value, at=self._clock()))
+        return self._change(tx, stands, state=EntryState.CLOSED)
+
+    async def record_orders(self, tx: Journal, signal_id: str, orders: Sequence[OrderRow]) -> None:  # noqa: ARG002
+        """Insert orders, or bring their status up to date."""
+        for order in orders:
+            known = self.orders.get(order.client_id, order)
+            exchange_order_id = order.exchange_order_id or known.exchange_order_id
+            fresh = msgspec.structs.replace(known, status=order.status, exchange_order_id=exchange_order_id)
+            tx.put(self.orders, order.client_id, fresh)
+
+    async def set_order_status(self, client_id: str, status: str) -> None:
+        """Bring one order's status up to date."""
+        if client_id in self.orders:
+            self.orders[client_id] = msgspec.structs.replace(self.orders[client_id], status=status)
+
+    def _is_lost(self, entry: Entry) -> bool:
+        return entry.state is EntryState.FAILED and self.ended[entry.signal_id].reason == LOST_REASON
+
+    def _is_busy(self, symbol: str) -> bool:
+        return any(each.symbol == symbol and each.state in _HOLDS_SYMBOL for each in self.entries.values())
+
+    def _change(self, tx: Journal, entry: Entry, **changes: Any) -> Entry:
+        changed = msgspec.structs.replace(entry, version=entry.version + 1, **changes)
+        tx.put(self.entries, entry.signal_id, changed)
+        return changed
+
+
+class MemoryOutbox:
+    """The messages owed, in order; implements `OwesMessages`. What is staged again stays as it was."""
+
+    def __init__(self) -> None:
+        self.staged: dict[str, Envelope] = {}
+        self.published: list[Envelope] = []
+
+    async def stage(self, connection: Journal, envelopes: Sequence[Envelope]) -> None:
+        """Write the envelopes in the caller's transaction."""
+        for each in envelopes:
+            if each.event_id not in self.staged:
+                connection.put(self.staged, each.event_id, each)
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Publish committed envelopes."""
+        self.published.extend(envelopes)
+
+    def sweep(self) -> None:
+        """Publish what a crash left behind."""
+        sent = {each.event_id for each in self.published}
+        self.published.extend(each for each in self.staged.values() if each.event_id not in sent)

@@ -1,0 +1,141 @@
+-- name: insert_entry
+INSERT INTO entries (signal_id, client_id, strategy, symbol, side, state, approval, trading_epoch, valid_until,
+                     signal_received_at, quantity)
+VALUES ($1, $2, $3, $4, $5, 'intent', $6, $7, $8, $9, $10)
+ON CONFLICT (signal_id) DO NOTHING
+
+-- name: entry
+SELECT * FROM entries WHERE signal_id = $1
+
+-- name: unfinished
+SELECT * FROM entries WHERE state NOT IN ('closed', 'expired', 'failed') ORDER BY created_at
+
+-- name: unfinished_on
+SELECT * FROM entries
+WHERE symbol = $1 AND state NOT IN ('closed', 'expired', 'failed')
+ORDER BY created_at
+
+-- name: lost
+-- Given up as unknown not long ago: adopted when a position of theirs shows up after all (P6).
+SELECT * FROM entries
+WHERE state = 'failed' AND ended_reason = 'unknown' AND updated_at > now() - make_interval(hours => $1)
+ORDER BY created_at
+
+-- name: record_exit
+INSERT INTO exits (symbol, requested_at) VALUES ($1, $2)
+ON CONFLICT (symbol) DO UPDATE SET requested_at = greatest(exits.requested_at, EXCLUDED.requested_at)
+
+-- name: exited_at
+SELECT max(requested_at) FROM exits WHERE symbol IN ($1, '*')
+
+-- name: ends_for
+SELECT EXISTS (SELECT FROM entries WHERE closed_by = $1)
+
+-- name: claim
+-- The one compare-and-set that permits sending: on the database clock, within the approval, under its epoch,
+-- after every exit that was asked for since (P8).
+UPDATE entries
+SET state = 'sending', claimed_at = clock_timestamp(), limit_price = $2, updated_at = now(), version = version + 1
+FROM trading_state
+WHERE signal_id = $1
+  AND entries.state = 'intent'
+  AND valid_until > clock_timestamp()
+  AND trading_state.state = 'ACTIVE'
+  AND entries.trading_epoch >= trading_state.trading_epoch
+  AND NOT EXISTS (
+      SELECT FROM exits
+      WHERE exits.symbol IN (entries.symbol, '*') AND exits.requested_at >= entries.signal_received_at
+  )
+RETURNING claimed_at
+
+-- name: record_fill
+-- Also of an entry that was given up as unknown: a position without an owner would stay unprotected (P6).
+UPDATE entries
+SET state = 'filled', exchange_order_id = $2, filled_quantity = $3, entry_price = $4, first_fill_at = $5,
+    updated_at = now(), version = version + 1
+WHERE signal_id = $1 AND (state = 'sending' OR (state = 'failed' AND ended_reason = 'unknown'))
+RETURNING *
+
+-- name: record_end
+UPDATE entries
+SET state = $2::entry_state, ended_reason = $3, updated_at = now(), version = version + 1
+WHERE signal_id = $1 AND state::text = ANY($4::text[])
+RETURNING *
+
+-- name: record_protected
+UPDATE entries
+SET state = 'protected', stop_price = $2, take_profit_price = $3, protected_at = clock_timestamp(),
+    updated_at = now(), version = version + 1
+WHERE signal_id = $1 AND state = 'filled'
+RETURNING *
+
+-- name: record_closing
+UPDATE entries
+SET state = 'closing', close_reason = coalesce(close_reason, $2), closed_by = coalesce(closed_by, $3),
+    updated_at = now(), version = version + 1
+WHERE signal_id = $1 AND state IN ('filled', 'protected')
+RETURNING *
+
+-- name: next_close_attempt
+UPDATE entries
+SET close_attempts = close_attempts + 1, updated_at = now()
+WHERE signal_id = $1 AND state = 'closing'
+RETURNING close_attempts
+
+-- name: record_closed
+UPDATE entries
+SET state = 'closed', ended_reason = $2, exit_price = $3, pnl_usdt = $4, fees_usdt = $5, funding_usdt = $6,
+    closed_at = $7, updated_at = now(), version = version + 1
+WHERE signal_id = $1 AND state IN ('filled', 'protected', 'closing')
+RETURNING *
+
+-- name: upsert_order
+INSERT INTO orders (client_id, signal_id, role, symbol, side, order_type, quantity, price, trigger_price, status,
+                    exchange_order_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (client_id) DO UPDATE
+SET status = EXCLUDED.status,
+    exchange_order_id = coalesce(EXCLUDED.exchange_order_id, orders.exchange_order_id),
+    updated_at = now()
+
+-- name: set_order_status
+UPDATE orders SET status = $2, updated_at = now() WHERE client_id = $1 AND status <> $2
+
+-- name: insert_fills
+INSERT INTO fills (symbol, trade_id, signal_id, exchange_order_id, side, quantity, price, fee_usdt,
+                   realised_pnl_usdt, filled_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
+                     $8::numeric[], $9::numeric[], $10::timestamptz[])
+ON CONFLICT (symbol, trade_id) DO NOTHING
+
+-- name: trading_state
+SELECT state, trading_epoch FROM trading_state
+
+-- name: set_trading_state
+-- Epochs only grow; within one, the later change holds. Whatever is older came late.
+UPDATE trading_state SET state = $1, trading_epoch = $2, changed_at = $3
+WHERE (trading_epoch, changed_at) <= ($2, $3)
+
+-- name: insert_snapshot
+INSERT INTO equity_snapshots (taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
+
+-- name: orders
+SELECT client_id, signal_id, role, symbol, side, order_type, quantity, price, trigger_price, status,
+       exchange_order_id, created_at, updated_at
+FROM orders ORDER BY created_at DESC LIMIT $1
+
+-- name: margin_setup
+SELECT is_isolated, leverage FROM margin_setups WHERE symbol = $1
+
+-- name: margin_setups
+SELECT symbol, is_isolated, leverage FROM margin_setups
+
+-- name: forget_margin_setup
+DELETE FROM margin_setups WHERE symbol = $1
+
+-- name: record_margin_setup
+INSERT INTO margin_setups (symbol, is_isolated, leverage) VALUES ($1, $2, $3)
+ON CONFLICT (symbol) DO UPDATE
+SET is_isolated = EXCLUDED.is_isolated, leverage = EXCLUDED.leverage, set_at = now()

@@ -1,0 +1,193 @@
+"""EXECUTE's HTTP side: look at positions, orders and prices; ask for a close or a manual trade.
+
+A request never trades by itself: it is staged as a message and takes the same road as every other (P3, P5,
+P9).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+from fastapi import Depends, FastAPI, Response
+from pydantic import BaseModel, Field
+
+from services.execute.config import ExecuteSettings
+from services.execute.facts import PRODUCER
+from services.execute.order_state import HAS_POSITION, Entry
+from services.execute.ports import OwesMessages, ReadsAccount
+from services.execute.store import ExecuteStore
+from services.execute.venue import VenuePosition
+from shared import ids
+from shared.clock import Clock
+from shared.codec import envelop
+from shared.errors import ExchangeUnavailable
+from shared.http_api import Problem, api_key_guard, json_response
+from shared.models import AnalysisCompleted, CloseRequested, Envelope, ManualTradeProposed, Message
+from shared.stream_processor import LatestTicks
+from shared.values import Action, CloseReason, Origin, Side, Signal
+
+MANUAL_STRATEGY = "manual"
+VENUE_CACHE = timedelta(seconds=1)
+SYMBOL_PATTERN = "^[A-Z0-9]{3,20}$"
+
+
+class CloseBody(BaseModel):
+    """Which position to close."""
+
+    symbol: str | None = Field(None, pattern=SYMBOL_PATTERN, description="Symbol; null closes all positions.")
+    reason: str = Field("", max_length=200, description="Why, for the record.")
+
+
+class TradeBody(BaseModel):
+    """A manual proposal; RISK sizes it and may refuse it."""
+
+    symbol: str = Field(pattern=SYMBOL_PATTERN)
+    side: Side
+    confidence: Decimal = Field(Decimal("0.8"), ge=0, le=1)
+
+
+class ExecuteRoutes:
+    """Answers requests from EXECUTE's own record and the exchange."""
+
+    def __init__(
+        self,
+        settings: ExecuteSettings,
+        store: ExecuteStore,
+        exchange: ReadsAccount,
+        outbox: OwesMessages,
+        ticks: LatestTicks,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._exchange = exchange
+        self._outbox = outbox
+        self._ticks = ticks
+        self._clock = clock
+        self._held_at = datetime.min.replace(tzinfo=UTC)
+        self._venue_positions: dict[str, VenuePosition] = {}
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the routes."""
+        guarded = [Depends(api_key_guard(self._settings.api_key))]
+        app.get("/positions", summary="Open positions with their protection", tags=["trading"])(
+            self.positions
+        )
+        app.get("/orders", summary="Our newest orders of every kind", tags=["trading"])(self.orders)
+        app.get("/prices/{symbol}", summary="The newest tick of a symbol", tags=["market"])(self.price)
+        app.post(
+            "/close",
+            status_code=202,
+            summary="Close a position, or all",
+            dependencies=guarded,
+            tags=["trading"],
+        )(self.close)
+        app.post(
+            "/trade",
+            status_code=202,
+            summary="Propose a trade to RISK",
+            dependencies=guarded,
+            tags=["trading"],
+        )(self.trade)
+
+    async def positions(self) -> Response:
+        """Return our open positions; marks and liquidation prices are the exchange's, null when it is
+        away.
+        """
+        entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
+        held = await self._held() if entries else {}
+        return json_response({"positions": [_shown(entry, held.get(entry.symbol)) for entry in entries]})
+
+    async def _held(self) -> dict[str, VenuePosition]:
+        """Return what the exchange holds, asked at most once a second: lookers must not use up its weight."""
+        now = self._clock()
+        if now - self._held_at > VENUE_CACHE:
+            self._held_at = now
+            try:
+                self._venue_positions = {each.symbol: each for each in await self._exchange.positions()}
+            except ExchangeUnavailable:
+                self._venue_positions = {}  # our own record is still worth showing
+        return self._venue_positions
+
+    async def orders(self, limit: int = 50) -> Response:
+        """Return our newest orders."""
+        return json_response({"orders": await self._store.orders(max(1, limit))})
+
+    async def price(self, symbol: str) -> Response:
+        """Return the newest tick."""
+        tick = self._ticks.get(symbol.upper())
+        if tick is None:
+            raise Problem(
+                404, "no price", f"{symbol} is not watched, or the market feed has not seen it yet."
+            )
+        return json_response(tick)
+
+    async def close(self, body: CloseBody) -> Response:
+        """Stage a close request; it is carried out from the queue within moments."""
+        request_id = f"req-{uuid4().hex[:20]}"
+        request = CloseRequested(
+            signal_id=request_id,
+            symbol=body.symbol,
+            requested_at=self._clock(),
+            reason=CloseReason.OPERATOR,
+            requested_by="api" if not body.reason else f"api: {body.reason}",
+        )
+        await self._hand_over([request], request_id)
+        return json_response({"request_id": request_id}, 202)
+
+    async def trade(self, body: TradeBody) -> Response:
+        """Stage a manual proposal into RISK's queue."""
+        now = self._clock()
+        key = f"{MANUAL_STRATEGY}:{uuid4().hex}"
+        signal = Signal(
+            signal_id=ids.signal_id(key),
+            dedupe_key=key,
+            origin=Origin.MANUAL,
+            strategy=MANUAL_STRATEGY,
+            symbol=body.symbol,
+            action=Action(body.side.value),
+            confidence=body.confidence,
+            received_at=now,
+            alert_text=body.model_dump_json(),
+        )
+        proposal = AnalysisCompleted(signal=signal, analysis=None, edge=None)
+        await self._hand_over([proposal, ManualTradeProposed(signal=signal)], signal.signal_id)
+        return json_response({"signal_id": signal.signal_id}, 202)
+
+    async def _hand_over(self, payloads: Sequence[Message], story: str) -> None:
+        now = self._clock()
+        envelopes: list[Envelope] = [
+            envelop(each, correlation_id=story, causation_id=None, occurred_at=now, producer=PRODUCER)
+            for each in payloads
+        ]
+        async with self._store.transaction() as tx:
+            await self._outbox.stage(tx, envelopes)
+        await asyncio.shield(self._outbox.publish(envelopes))
+
+
+def _shown(entry: Entry, held: VenuePosition | None) -> dict[str, object]:
+    position = entry.position()
+    return {
+        "signal_id": entry.signal_id,
+        "strategy": entry.strategy,
+        "symbol": entry.symbol,
+        "side": entry.side,
+        "quantity": position.quantity,
+        "entry_price": position.entry_price,
+        "mark_price": None if held is None else held.mark_price,
+        "stop_price": entry.stop_price,
+        "take_profit_price": entry.take_profit_price,
+        "leverage": position.leverage,
+        "liquidation_price": None if held is None else held.liquidation_price,
+        "margin_usdt": position.margin_usdt,
+        "unrealised_pnl_usdt": None if held is None else held.unrealised_pnl_usdt,
+        "state": entry.state,
+        "opened_at": _time(entry.first_fill_at),
+        "protected_at": _time(entry.protected_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

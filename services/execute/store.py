@@ -1,0 +1,296 @@
+"""EXECUTE's record in PostgreSQL: entries, orders, fills, the trading state. The only SQL of this service.
+
+Every `record_*` is one compare-and-set: it returns the new entry, or None when another process was first.
+It must never decide what comes next.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from services.execute.execution_rules import ClosedBooks
+from services.execute.leverage_manager import MarginSetup
+from services.execute.order_state import Control, Entry, EntryState
+from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
+from shared import outbox
+from shared.database import Connection, Database, jsonb, load_queries
+from shared.models import AccountSnapshot, TradeApproved, TradingStateChanged
+from shared.values import CloseReason, Side, TradingState
+
+QUERIES = load_queries(Path(__file__).parent / "queries.sql")
+ORDERS_LISTED_MAX = 500
+LOST_HOURS_MAX = 24
+EVERY_SYMBOL = "*"
+
+
+class ExecuteStore:
+    """Reads and writes the schema `execute`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction for a group of records."""
+        return self._database.transaction()
+
+    async def first_time(self, tx: Connection, queue: str, event_id: str) -> bool:
+        """Record that a message is handled; False when it was before."""
+        return await outbox.first_time(tx, queue, event_id)
+
+    async def insert_entry(self, tx: Connection, approval: TradeApproved, client_id: str) -> None:
+        """Record the intent to enter; nothing happens when it is there already."""
+        await tx.execute(
+            QUERIES["insert_entry"],
+            approval.signal_id,
+            client_id,
+            approval.strategy,
+            approval.symbol,
+            approval.side.value,
+            jsonb(approval),
+            approval.trading_epoch,
+            approval.valid_until,
+            approval.signal_received_at,
+            approval.sizing.quantity,
+        )
+
+    async def entry(self, signal_id: str) -> Entry | None:
+        """Return one entry."""
+        return _entry_or_none(await self._database.fetch_row(QUERIES["entry"], signal_id))
+
+    async def unfinished(self) -> list[Entry]:
+        """Return all entries that are not final, oldest first."""
+        return [_entry(row) for row in await self._database.fetch(QUERIES["unfinished"])]
+
+    async def unfinished_on(self, symbol: str) -> list[Entry]:
+        """Return the entries of one symbol that are not final, oldest first."""
+        return [_entry(row) for row in await self._database.fetch(QUERIES["unfinished_on"], symbol)]
+
+    async def lost(self) -> list[Entry]:
+        """Return the entries that were given up as unknown in the last `LOST_HOURS_MAX`."""
+        return [_entry(row) for row in await self._database.fetch(QUERIES["lost"], LOST_HOURS_MAX)]
+
+    async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
+        """Remember when an exit was asked for: entries of signals up to then may not be claimed any more."""
+        await self._database.execute(QUERIES["record_exit"], symbol or EVERY_SYMBOL, requested_at)
+
+    async def exited_at(self, symbol: str) -> datetime | None:
+        """Return the latest exit asked for of this symbol, or of all."""
+        latest: datetime | None = await self._database.fetch_value(QUERIES["exited_at"], symbol)
+        return latest
+
+    async def ends_for(self, request_id: str) -> bool:
+        """Tell whether some position is being closed, or was, in the name of this request."""
+        return bool(await self._database.fetch_value(QUERIES["ends_for"], request_id))
+
+    async def control(self) -> Control:
+        """Return the newest trading state known."""
+        row = await self._database.fetch_row(QUERIES["trading_state"])
+        assert row is not None, "the migration inserts the only row"
+        return Control(state=TradingState(row["state"]), trading_epoch=row["trading_epoch"])
+
+    async def set_control(self, tx: Connection, changed: TradingStateChanged) -> None:
+        """Record a trading state unless a newer one is known."""
+        await tx.execute(
+            QUERIES["set_trading_state"], changed.state.value, changed.trading_epoch, changed.changed_at
+        )
+
+    async def claim(self, signal_id: str, limit_price: Decimal | None) -> datetime | None:
+        """Claim the right to send this entry, once: return the claim's time, or None when it may not be sent.
+
+        None also when another position of the symbol lives: one position per symbol is a unique index.
+
+        Raises:
+            DatabaseUnavailable: also when only the answer is lost. The claim may stand then; re-entry finds
+                it and only looks the order up (P6).
+        """
+        try:
+            claimed_at: datetime | None = await self._database.fetch_value(
+                QUERIES["claim"], signal_id, limit_price
+            )
+        except asyncpg.UniqueViolationError:
+            return None
+        return claimed_at
+
+    async def record_fill(
+        self, tx: Connection, entry: Entry, report: OrderReport, price: Decimal
+    ) -> Entry | None:
+        """sending → filled; also failed → filled when the order had been given up as unknown."""
+        return _entry_or_none(
+            await tx.fetchrow(
+                QUERIES["record_fill"],
+                entry.signal_id,
+                report.order_id,
+                report.filled_quantity,
+                price,
+                report.updated_at,
+            )
+        )
+
+    async def record_end(self, tx: Connection, entry: Entry, *, failed: bool, reason: str) -> Entry | None:
+        """intent | sending → expired | failed."""
+        state = EntryState.FAILED if failed else EntryState.EXPIRED
+        return _entry_or_none(
+            await tx.fetchrow(
+                QUERIES["record_end"], entry.signal_id, state.value, reason, [entry.state.value]
+            )
+        )
+
+    async def record_protected(
+        self, tx: Connection, entry: Entry, stop: ProtectiveOrder, target: ProtectiveOrder
+    ) -> Entry | None:
+        """filled → protected."""
+        return _entry_or_none(
+            await tx.fetchrow(
+                QUERIES["record_protected"], entry.signal_id, stop.trigger_price, target.trigger_price
+            )
+        )
+
+    async def record_closing(
+        self, tx: Connection, entry: Entry, reason: CloseReason, closed_by: str | None
+    ) -> Entry | None:
+        """filled | protected → closing; the first reason stays."""
+        return _entry_or_none(
+            await tx.fetchrow(QUERIES["record_closing"], entry.signal_id, reason.value, closed_by)
+        )
+
+    async def margin_setup(self, symbol: str) -> MarginSetup | None:
+        """Return how the symbol stands on the exchange, None when that is not known."""
+        row = await self._database.fetch_row(QUERIES["margin_setup"], symbol)
+        return None if row is None else MarginSetup(is_isolated=row["is_isolated"], leverage=row["leverage"])
+
+    async def margin_setups(self) -> dict[str, MarginSetup]:
+        """Return how every symbol stands on the exchange that we ever set up."""
+        rows = await self._database.fetch(QUERIES["margin_setups"])
+        return {
+            row["symbol"]: MarginSetup(is_isolated=row["is_isolated"], leverage=row["leverage"])
+            for row in rows
+        }
+
+    async def forget_margin_setup(self, symbol: str) -> None:
+        """Forget how a symbol stands: the next entry sets all of it again."""
+        await self._database.execute(QUERIES["forget_margin_setup"], symbol)
+
+    async def record_margin_setup(self, symbol: str, setup: MarginSetup) -> None:
+        """Remember how the symbol stands on the exchange, for all replicas."""
+        await self._database.execute(
+            QUERIES["record_margin_setup"], symbol, setup.is_isolated, setup.leverage
+        )
+
+    async def next_close_attempt(self, signal_id: str) -> int | None:
+        """Return the number of the next closing order, or None when the entry is not closing any more."""
+        attempt: int | None = await self._database.fetch_value(QUERIES["next_close_attempt"], signal_id)
+        return attempt
+
+    async def record_closed(
+        self, tx: Connection, entry: Entry, reason: CloseReason, books: ClosedBooks, funding: Decimal
+    ) -> Entry | None:
+        """filled | protected | closing → closed, with the result and its fills."""
+        row = await tx.fetchrow(
+            QUERIES["record_closed"],
+            entry.signal_id,
+            reason.value,
+            books.exit_price,
+            books.pnl_usdt,
+            books.fees_usdt,
+            funding,
+            books.closed_at,
+        )
+        if row is None:
+            return None
+        await tx.execute(QUERIES["insert_fills"], *_columns(entry.signal_id, books))
+        return _entry(row)
+
+    async def record_orders(self, tx: Connection, signal_id: str, orders: Sequence[OrderRow]) -> None:
+        """Insert orders, or bring their status up to date."""
+        await tx.executemany(
+            QUERIES["upsert_order"],
+            [
+                (
+                    each.client_id,
+                    signal_id,
+                    each.role.value,
+                    each.symbol,
+                    each.side.value,
+                    each.order_type,
+                    each.quantity,
+                    each.price,
+                    each.trigger_price,
+                    each.status,
+                    each.exchange_order_id,
+                )
+                for each in orders
+            ],
+        )
+
+    async def set_order_status(self, client_id: str, status: str) -> None:
+        """Bring one order's status up to date."""
+        await self._database.execute(QUERIES["set_order_status"], client_id, status)
+
+    async def record_snapshot(self, snapshot: AccountSnapshot) -> None:
+        """Keep the account's money over time."""
+        await self._database.execute(
+            QUERIES["insert_snapshot"],
+            snapshot.taken_at,
+            snapshot.wallet_usdt,
+            snapshot.equity_usdt,
+            snapshot.available_usdt,
+            len(snapshot.positions),
+        )
+
+    async def orders(self, limit: int) -> list[dict[str, Any]]:
+        """Return our newest orders."""
+        return [
+            dict(row) for row in await self._database.fetch(QUERIES["orders"], min(limit, ORDERS_LISTED_MAX))
+        ]
+
+
+def _entry_or_none(row: asyncpg.Record | None) -> Entry | None:
+    return None if row is None else _entry(row)
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    return Entry(
+        signal_id=row["signal_id"],
+        client_id=row["client_id"],
+        strategy=row["strategy"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        state=EntryState(row["state"]),
+        approval=msgspec.convert(row["approval"], TradeApproved),
+        claimed_at=row["claimed_at"],
+        quantity=row["quantity"],
+        limit_price=row["limit_price"],
+        exchange_order_id=row["exchange_order_id"],
+        filled_quantity=row["filled_quantity"],
+        entry_price=row["entry_price"],
+        first_fill_at=row["first_fill_at"],
+        stop_price=row["stop_price"],
+        take_profit_price=row["take_profit_price"],
+        protected_at=row["protected_at"],
+        close_reason=None if row["close_reason"] is None else CloseReason(row["close_reason"]),
+        closed_by=row["closed_by"],
+        close_attempts=row["close_attempts"],
+        version=row["version"],
+    )
+
+
+def _columns(signal_id: str, books: ClosedBooks) -> list[list[Any]]:
+    fills = books.fills
+    return [
+        [each.symbol for each in fills],
+        [each.trade_id for each in fills],
+        [signal_id for _ in fills],
+        [each.order_id for each in fills],
+        [each.side.value for each in fills],
+        [each.quantity for each in fills],
+        [each.price for each in fills],
+        [each.fee_usdt for each in fills],
+        [each.realised_pnl_usdt for each in fills],
+        [each.filled_at for each in fills],
+    ]

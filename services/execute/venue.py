@@ -1,0 +1,165 @@
+"""What the exchange says, as our own values. Prices in USDT, quantities in base units, times UTC-aware.
+
+Pure: it must never know how an answer was fetched (`binance_client`) or spelled (`venue_parse`).
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from shared.ids import OrderRole
+from shared.money import ZERO
+from shared.values import Side, Value
+
+
+class OrderSide(StrEnum):
+    """Which way an order trades."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @classmethod
+    def opening(cls, side: Side) -> "OrderSide":
+        """The order side that opens a position of `side`."""
+        return cls.BUY if side is Side.LONG else cls.SELL
+
+    @classmethod
+    def closing(cls, side: Side) -> "OrderSide":
+        """The order side that closes a position of `side`."""
+        return cls.SELL if side is Side.LONG else cls.BUY
+
+
+class OrderReport(Value, frozen=True, kw_only=True):
+    """One ordinary order as the exchange has it."""
+
+    client_id: str
+    order_id: str
+    symbol: str
+    side: OrderSide
+    status: str
+    quantity: Decimal
+    filled_quantity: Decimal
+    average_price: Decimal | None  # absent from some answers; ask again by client id
+    updated_at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the exchange will not change this order any more."""
+        return self.status not in ("NEW", "PARTIALLY_FILLED")
+
+
+class AlgoReport(Value, frozen=True, kw_only=True):
+    """One conditional order; `actual_order_id` is the ordinary order it became when it fired."""
+
+    client_id: str
+    algo_id: str
+    symbol: str
+    side: OrderSide
+    status: str
+    trigger_price: Decimal
+    actual_order_id: str | None
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether it can still fire."""
+        return self.status in ("NEW", "TRIGGERING")
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether it fired and became an order."""
+        return self.status in ("TRIGGERED", "FINISHED") and self.actual_order_id is not None
+
+
+class VenuePosition(Value, frozen=True, kw_only=True):
+    """One position as the exchange has it."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    liquidation_price: Decimal
+    margin_usdt: Decimal
+    notional_usdt: Decimal
+    unrealised_pnl_usdt: Decimal
+
+
+class VenueTrade(Value, frozen=True, kw_only=True):
+    """One fill."""
+
+    symbol: str
+    trade_id: str
+    order_id: str
+    side: OrderSide
+    quantity: Decimal
+    price: Decimal
+    fee_usdt: Decimal
+    realised_pnl_usdt: Decimal
+    filled_at: datetime
+
+
+class VenueAccount(Value, frozen=True, kw_only=True):
+    """The account's money."""
+
+    wallet_usdt: Decimal
+    equity_usdt: Decimal
+    available_usdt: Decimal
+
+
+class BestPrices(Value, frozen=True, kw_only=True):
+    """Top of the book."""
+
+    bid: Decimal
+    ask: Decimal
+
+    def to_open(self, side: Side) -> Decimal:
+        """The price an order opening `side` meets first."""
+        return self.ask if side is Side.LONG else self.bid
+
+
+class EntryOrder(Value, frozen=True, kw_only=True):
+    """An entry as it is sent: LIMIT IOC when it has a price, else MARKET."""
+
+    client_id: str
+    symbol: str
+    side: OrderSide
+    quantity: Decimal
+    limit_price: Decimal | None
+
+
+class ProtectiveOrder(Value, frozen=True, kw_only=True):
+    """A stop-loss or take-profit that closes the whole position at market when it fires."""
+
+    client_id: str
+    symbol: str
+    side: OrderSide
+    is_stop: bool
+    trigger_price: Decimal
+
+
+class OrderEvent(Value, frozen=True, kw_only=True):
+    """A hint of the user-data stream that an order changed."""
+
+    symbol: str
+    client_id: str
+    is_open: bool
+
+
+class OrderRow(Value, frozen=True, kw_only=True):
+    """What our records keep of an order of ours, of any kind."""
+
+    client_id: str
+    role: OrderRole
+    symbol: str
+    side: OrderSide
+    order_type: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    status: str
+    exchange_order_id: str | None = None
+
+
+def total_quantity(trades: tuple[VenueTrade, ...]) -> Decimal:
+    """Return the sum of the fills' quantities."""
+    return sum((trade.quantity for trade in trades), ZERO)

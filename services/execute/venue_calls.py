@@ -1,0 +1,126 @@
+"""One request to the exchange: past the gate, timed, its errors told apart and counted.
+
+The only place that knows the exceptions of ccxt and aiohttp. It must never call twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from ccxt.base.errors import BaseError
+
+from services.execute.call_gate import CallGate, Urgency
+from services.execute.ccxt_venue import FAILURE_TEXT_CHARS_MAX, AnswerError
+from services.execute.error_classes import ErrorKind, VenueFailure, VenueRefused, classify, to_exception
+from shared import metrics
+from shared.errors import ExchangeUnavailable, PhoenixError
+
+Endpoint = Callable[[dict[str, Any]], Awaitable[Any]]
+
+_URGENCIES: dict[str, Urgency] = {
+    "place_entry": Urgency.ENTRY,
+    "best_prices": Urgency.ENTRY,
+    "set_isolated": Urgency.ENTRY,
+    "set_leverage": Urgency.ENTRY,
+    "place_protection": Urgency.EXIT,
+    "close_market": Urgency.EXIT,
+    "cancel_algo": Urgency.EXIT,
+    "cancel_order": Urgency.EXIT,
+    "find_order": Urgency.EXIT,
+    "find_algo": Urgency.EXIT,
+    "positions": Urgency.EXIT,
+    "trades": Urgency.EXIT,
+    "funding": Urgency.EXIT,
+}
+"""What is not named is a read."""
+
+
+class VenueCalls:
+    """Makes the calls of one ccxt exchange."""
+
+    def __init__(self, venue: Any) -> None:
+        self._venue = venue
+        self.gate = CallGate()
+
+    async def call(
+        self,
+        operation: str,
+        endpoint: Endpoint,
+        params: dict[str, Any] | None = None,
+        *,
+        is_read: bool = False,
+    ) -> Any:
+        """Call one endpoint and return its payload.
+
+        Raises:
+            ExchangeUnavailable: surely not executed, or a read without an answer.
+            ExecutionUnknown: may have been executed.
+            VenueRefused: refused, `kind` says why.
+        """
+        self.demand_open(operation)
+        with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
+            return await self.translated(operation, endpoint(params or {}), is_read=is_read)
+
+    async def find(self, operation: str, endpoint: Endpoint, params: dict[str, Any]) -> Any:
+        """Call an endpoint about one order; None when the exchange does not know it."""
+        try:
+            return await self.call(operation, endpoint, params, is_read=True)
+        except VenueRefused as refused:
+            if refused.kind is ErrorKind.NOT_FOUND:
+                return None
+            raise
+
+    def demand_open(self, operation: str) -> None:
+        """Raise `ExchangeUnavailable` unless the gate lets this operation pass now."""
+        why = self.gate.why_closed(_URGENCIES.get(operation, Urgency.READ), _monotonic())
+        if why is not None:
+            metrics.EXCHANGE_ERRORS.labels(operation=operation, kind="held_back").inc()
+            raise ExchangeUnavailable(why)
+
+    async def translated(self, operation: str, work: Awaitable[Any], *, is_read: bool) -> Any:
+        """Await `work` of ccxt; its exceptions become ours. Raises as `call` does."""
+        try:
+            payload = await work
+        except AnswerError as answer:
+            failure, retry_after_s = answer.failure, answer.retry_after_s
+        except BaseError as failed:
+            is_unsent = isinstance(failed.__cause__, aiohttp.ClientConnectorError)
+            failure, retry_after_s = _lost(failed, was_sent=not is_unsent), 0.0
+        except (aiohttp.ClientError, TimeoutError, OSError) as failed:
+            failure, retry_after_s = _lost(failed, was_sent=True), 0.0
+        else:
+            self._note(None, 0.0)
+            return payload
+        self._note(failure, retry_after_s)
+        error = to_exception(failure, is_read=is_read, retry_after_s=retry_after_s)
+        metrics.EXCHANGE_ERRORS.labels(operation=operation, kind=_kind_name(error)).inc()
+        raise error
+
+    def _note(self, failure: VenueFailure | None, retry_after_s: float) -> None:
+        now = _monotonic()
+        if failure is None or (400 <= failure.status < 500 and failure.status != 408):
+            self.gate.answered()
+        else:
+            self.gate.failed(now)
+        if failure is not None and classify(failure) is ErrorKind.STOP_CALLING:
+            self.gate.banned(now, retry_after_s)
+        used, self._venue.weight_used = self._venue.weight_used, None
+        if used is not None:
+            self.gate.weighed(used, now)
+            metrics.EXCHANGE_WEIGHT_USED.set(used)
+        metrics.EXCHANGE_BREAKER_OPEN.set(1 if self.gate.is_open(now) else 0)
+
+
+def _lost(error: Exception, *, was_sent: bool) -> VenueFailure:
+    return VenueFailure(status=0, code=0, text=repr(error)[:FAILURE_TEXT_CHARS_MAX], was_sent=was_sent)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _kind_name(error: PhoenixError) -> str:
+    if isinstance(error, VenueRefused):
+        return error.kind.value
+    return "unavailable" if isinstance(error, ExchangeUnavailable) else "unknown"

@@ -1,0 +1,202 @@
+"""Raw Binance USD-M payloads → our values. Every number arrives as text and becomes a `Decimal`, never a
+float.
+
+Pure: payload in, value out. A payload without a field that is always there is a `KeyError`: the contract
+changed.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from services.execute.leverage_manager import MarginSetup
+from services.execute.venue import (
+    AlgoReport,
+    BestPrices,
+    OrderReport,
+    OrderSide,
+    VenueAccount,
+    VenuePosition,
+    VenueTrade,
+)
+from shared.market import Bar, Bracket, Instrument
+from shared.money import ONE, ZERO, stored
+from shared.values import Side
+
+Payload = Mapping[str, Any]
+
+_WEIGHT_PER_MINUTE = ("REQUEST_WEIGHT", "MINUTE", 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def from_ms(milliseconds: int | str) -> datetime:
+    """Return the UTC time of a millisecond stamp."""
+    return _EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def to_ms(at: datetime) -> int:
+    """Return the millisecond stamp of a time."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def decimal(text: object) -> Decimal:
+    """Return the number in a payload field."""
+    return Decimal(str(text))
+
+
+def order_report(raw: Payload) -> OrderReport:
+    """Parse an order of POST/GET /fapi/v1/order."""
+    average = decimal(raw.get("avgPrice") or 0)
+    return OrderReport(
+        client_id=raw["clientOrderId"],
+        order_id=str(raw["orderId"]),
+        symbol=raw["symbol"],
+        side=OrderSide(raw["side"].lower()),
+        status=raw["status"],
+        quantity=decimal(raw["origQty"]),
+        filled_quantity=decimal(raw["executedQty"]),
+        average_price=average if average > ZERO else None,
+        updated_at=from_ms(raw["updateTime"]),
+    )
+
+
+def algo_report(raw: Payload) -> AlgoReport:
+    """Parse a conditional order of /fapi/v1/algoOrder or /openAlgoOrders."""
+    return AlgoReport(
+        client_id=raw["clientAlgoId"],
+        algo_id=str(raw["algoId"]),
+        symbol=raw["symbol"],
+        side=OrderSide(raw["side"].lower()),
+        status=raw["algoStatus"],
+        trigger_price=decimal(raw.get("triggerPrice") or 0),  # a foreign trailing stop has none
+        actual_order_id=str(raw["actualOrderId"]) if raw.get("actualOrderId") else None,
+    )
+
+
+def position(raw: Payload) -> VenuePosition | None:
+    """Parse a row of /fapi/v3/positionRisk; None when nothing is held."""
+    amount = decimal(raw["positionAmt"])
+    if amount == ZERO:
+        return None
+    return VenuePosition(
+        symbol=raw["symbol"],
+        side=Side.LONG if amount > ZERO else Side.SHORT,
+        quantity=abs(amount),
+        entry_price=decimal(raw["entryPrice"]),
+        mark_price=decimal(raw["markPrice"]),
+        liquidation_price=decimal(raw["liquidationPrice"]),
+        margin_usdt=decimal(raw["isolatedWallet"]) or decimal(raw["initialMargin"]),
+        notional_usdt=abs(decimal(raw["notional"])),
+        unrealised_pnl_usdt=decimal(raw["unRealizedProfit"]),
+    )
+
+
+def trade(raw: Payload, fee_asset_price: Decimal = ONE) -> VenueTrade:
+    """Parse a row of /fapi/v1/userTrades; `fee_asset_price` in USDT, for fees that were paid in another
+    asset.
+    """
+    return VenueTrade(
+        symbol=raw["symbol"],
+        trade_id=str(raw["id"]),
+        order_id=str(raw["orderId"]),
+        side=OrderSide(raw["side"].lower()),
+        quantity=decimal(raw["qty"]),
+        price=decimal(raw["price"]),
+        fee_usdt=stored(decimal(raw["commission"]) * fee_asset_price),
+        realised_pnl_usdt=decimal(raw["realizedPnl"]),
+        filled_at=from_ms(raw["time"]),
+    )
+
+
+def account(raw: Payload) -> VenueAccount:
+    """Parse /fapi/v3/account."""
+    return VenueAccount(
+        wallet_usdt=decimal(raw["totalWalletBalance"]),
+        equity_usdt=decimal(raw["totalMarginBalance"]),
+        available_usdt=decimal(raw["availableBalance"]),
+    )
+
+
+def fee_assets(rows: Iterable[Payload]) -> frozenset[str]:
+    """Return the assets other than USDT in which fees of /fapi/v1/userTrades were paid (BNB, say)."""
+    return frozenset(row["commissionAsset"] for row in rows) - {"USDT"}
+
+
+def margin_setups(rows: Iterable[Payload]) -> dict[str, MarginSetup]:
+    """Parse /fapi/v1/symbolConfig: margin mode and leverage by symbol."""
+    return {
+        row["symbol"]: MarginSetup(is_isolated=row["marginType"] == "ISOLATED", leverage=int(row["leverage"]))
+        for row in rows
+    }
+
+
+def best_prices(raw: Payload) -> BestPrices:
+    """Parse /fapi/v1/ticker/bookTicker of one symbol."""
+    return BestPrices(bid=decimal(raw["bidPrice"]), ask=decimal(raw["askPrice"]))
+
+
+def bar(row: list[Any]) -> Bar:
+    """Parse a row of /fapi/v1/klines."""
+    return Bar(
+        opened_at=from_ms(row[0]),
+        open=decimal(row[1]),
+        high=decimal(row[2]),
+        low=decimal(row[3]),
+        close=decimal(row[4]),
+        volume=decimal(row[5]),
+    )
+
+
+def funding(rows: Iterable[Payload]) -> Decimal:
+    """Return the sum of the FUNDING_FEE rows of /fapi/v1/income, USDT; paid is negative."""
+    return sum((decimal(row["income"]) for row in rows), ZERO)
+
+
+def weight_limit_1m(info: Payload) -> int | None:
+    """Return the request weight per minute that exchangeInfo allows, None when it does not say."""
+    for each in info.get("rateLimits", ()):
+        if (each["rateLimitType"], each["interval"], int(each["intervalNum"])) == _WEIGHT_PER_MINUTE:
+            return int(each["limit"])
+    return None
+
+
+def instruments(
+    info: Payload, brackets: Iterable[Payload], taker_fee_rate: Decimal
+) -> tuple[Instrument, ...]:
+    """Join exchangeInfo and leverageBracket into the perpetual USDT instruments that trade."""
+    tiers = {raw["symbol"]: tuple(_bracket(each) for each in raw["brackets"]) for raw in brackets}
+    return tuple(
+        _instrument(raw, tiers[raw["symbol"]], taker_fee_rate)
+        for raw in info["symbols"]
+        if raw["contractType"] == "PERPETUAL"
+        and raw["status"] == "TRADING"
+        and raw["quoteAsset"] == "USDT"
+        and raw["symbol"] in tiers
+    )
+
+
+def _instrument(raw: Payload, brackets: tuple[Bracket, ...], taker_fee_rate: Decimal) -> Instrument:
+    filters = {each["filterType"]: each for each in raw["filters"]}
+    lot = filters["LOT_SIZE"]
+    market_lot = filters.get("MARKET_LOT_SIZE", lot)
+    return Instrument(
+        symbol=raw["symbol"],
+        tick_size=decimal(filters["PRICE_FILTER"]["tickSize"]),
+        step_size=max(decimal(lot["stepSize"]), decimal(market_lot["stepSize"])),
+        quantity_min=max(decimal(lot["minQty"]), decimal(market_lot["minQty"])),
+        quantity_max=min(decimal(lot["maxQty"]), decimal(market_lot["maxQty"])),
+        notional_min_usdt=decimal(filters["MIN_NOTIONAL"]["notional"]),
+        taker_fee_rate=taker_fee_rate,
+        brackets=brackets,
+    )
+
+
+def _bracket(raw: Payload) -> Bracket:
+    return Bracket(
+        leverage_max=int(raw["initialLeverage"]),
+        notional_floor_usdt=decimal(raw["notionalFloor"]),
+        notional_cap_usdt=decimal(raw["notionalCap"]),
+        maintenance_rate=decimal(raw["maintMarginRatio"]),
+        maintenance_amount_usdt=decimal(raw["cum"]),
+    )

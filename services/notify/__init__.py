@@ -1,0 +1,1 @@
+"""NOTIFY tells the trader what happened."""

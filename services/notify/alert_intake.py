@@ -1,0 +1,136 @@
+"""Alerts over HTTP: our own format and Alertmanager's webhook, made into the `AlertRaised` of the pipeline.
+
+Pure. It must never lose an alert for its form: what is too much is counted in one more alert.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.codec import envelop
+from shared.models import AlertRaised, Envelope
+from shared.values import Severity
+
+ALERTS_MAX = 50
+"""Told one by one from one webhook; Alertmanager may send thousands."""
+REPEAT_S = 3_600
+"""Alertmanager repeats what still fires; it is told again at most this often."""
+KIND_CHARS_MAX = 80
+TEXT_CHARS_MAX = 3_000
+
+SEVERITIES: Mapping[str, Severity] = {
+    "critical": Severity.CRITICAL,
+    "page": Severity.CRITICAL,
+    "error": Severity.CRITICAL,
+    "warning": Severity.WARNING,
+    "info": Severity.INFO,
+    "none": Severity.INFO,
+}
+"""Alertmanager's label `severity` is free text; an unknown one is a warning."""
+
+
+class OwnAlert(BaseModel):
+    """An alert in our own words."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "severity": "critical",
+                    "kind": "disk_full",
+                    "text": "92 % used: free some space",
+                    "symbol": None,
+                }
+            ]
+        },
+    )
+
+    severity: Severity
+    kind: str = Field(
+        min_length=1, max_length=KIND_CHARS_MAX, description="A stable name, such as disk_full."
+    )
+    text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX, description="What happened and what to do.")
+    symbol: str | None = Field(None, max_length=40)
+
+
+class AlertmanagerAlert(BaseModel):
+    """One alert of an Alertmanager webhook; fields that are not told are ignored."""
+
+    status: str = Field(pattern="^(firing|resolved)$")
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    starts_at: str = Field("", alias="startsAt")
+    fingerprint: str = ""
+
+
+class AlertmanagerWebhook(BaseModel):
+    """What Alertmanager posts to a webhook receiver (version 4)."""
+
+    version: str
+    alerts: list[AlertmanagerAlert]
+
+
+def envelopes(body: OwnAlert | AlertmanagerWebhook, now: datetime) -> Iterator[Envelope]:
+    """Yield each alert of a request as the fact it is, received at `now`."""
+    if isinstance(body, OwnAlert):
+        yield _own(body, now)
+        return
+    for alert in body.alerts[:ALERTS_MAX]:
+        yield _from_alertmanager(alert, now)
+    rest = len(body.alerts) - ALERTS_MAX
+    if rest > 0:
+        yield _own(
+            OwnAlert(
+                severity=Severity.WARNING,
+                kind="alerts_folded",
+                text=f"Alertmanager sent {rest} more alerts; see its page for all of them.",
+                symbol=None,
+            ),
+            now,
+        )
+
+
+def _own(alert: OwnAlert, now: datetime) -> Envelope:
+    fact = AlertRaised(severity=alert.severity, kind=alert.kind, text=alert.text, symbol=alert.symbol)
+    return envelop(
+        fact,
+        correlation_id=f"alert-{alert.kind}",
+        causation_id=None,
+        occurred_at=now,
+        producer="operator",
+        discriminator=(now.isoformat(), alert.severity, alert.text, alert.symbol or ""),
+    )
+
+
+def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
+    name = alert.labels.get("alertname", "alert")[:KIND_CHARS_MAX]
+    is_over = alert.status == "resolved"
+    told = SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING)
+    fact = AlertRaised(
+        severity=Severity.INFO if is_over else told,
+        kind=f"{name} resolved" if is_over else name,
+        text=_words_of(alert)[:TEXT_CHARS_MAX],
+        symbol=alert.labels.get("symbol"),
+    )
+    identity = alert.fingerprint or repr(sorted(alert.labels.items()))
+    period = str(int(now.timestamp()) // REPEAT_S)
+    return envelop(
+        fact,
+        correlation_id=f"alert-{name}",
+        causation_id=None,
+        occurred_at=now,
+        producer="alertmanager",
+        discriminator=(identity, alert.status, alert.starts_at, period),
+    )
+
+
+def _words_of(alert: AlertmanagerAlert) -> str:
+    lines = [alert.annotations.get(key, "") for key in ("summary", "description", "runbook")]
+    labels = ", ".join(
+        f"{name}={value}"
+        for name, value in sorted(alert.labels.items())
+        if name not in ("alertname", "severity")
+    )
+    return "\n".join(line for line in (*lines, labels) if line) or alert.status

@@ -1,0 +1,42 @@
+"""What can be set about NOTIFY. Knows no other service."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from shared.settings import Settings
+
+
+class NotifySettings(Settings):
+    """Where notifications are kept and to which chat they go."""
+
+    notify_db_password: SecretStr = Field(description="Password of the database role phoenix_notify.")
+    telegram_bot_token: SecretStr | None = Field(
+        None, description="Token of the Telegram bot. Without one, notifications are stored and not sent."
+    )
+    telegram_chat_id: str | None = Field(
+        None,
+        pattern=r"^(-?\d+|@\w+)$",
+        description="Chat the bot writes to: a number (negative for groups) or @channel.",
+    )
+    telegram_base_url: str = Field(
+        "https://api.telegram.org",
+        pattern=r"^https?://[^/]+$",
+        description="Telegram Bot API server; a local one may stand in.",
+    )
+    notifications_kept_days: int = Field(
+        90, ge=1, le=3_650, description="Notifications older than this are deleted, days."
+    )
+
+    @field_validator("telegram_bot_token", "telegram_chat_id", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, given: object) -> object:
+        return None if given == "" else given
+
+    @model_validator(mode="after")
+    def _token_and_chat_come_together(self) -> Self:
+        if (self.telegram_bot_token is None) != (self.telegram_chat_id is None):
+            raise ValueError(
+                "PHOENIX_TELEGRAM_BOT_TOKEN and PHOENIX_TELEGRAM_CHAT_ID are set both or not at all"
+            )
+        return self

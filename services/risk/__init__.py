@@ -1,0 +1,1 @@
+"""RISK decides: three stages of checks and the reservation, in one transaction."""

@@ -1,0 +1,241 @@
+"""The story of RISK: a proposal is judged against the book and reserved or refused; facts correct the book.
+
+    analysis ──► market read ──► account locked ──► book loaded ──► decided ──► reserved, approved | refused
+    position fact, account snapshot ──► account locked ──► book folded
+    operator ──► state or limits changed, audited, announced
+
+The lock on the account row is what makes limits hold over replicas (P5); proposals that wait for it together
+are decided in one turn. Time is read after it is held, so waiting for it counts into every age.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from services.risk import announcements
+from services.risk.correlation import Correlations
+from services.risk.limits import APPROVED, Decision, decide
+from services.risk.operator_change import OperatorChange, changed_account
+from services.risk.ports import Decided, KeepsBook, Loaded, OwesMessages, Transaction, ViewsMarket
+from services.risk.position_manager import (
+    Account,
+    Book,
+    apply_closed,
+    apply_order_ended,
+    apply_position,
+    apply_snapshot,
+    reserve,
+)
+from services.risk.profiles import Limits, as_text, parse, with_changes
+from services.risk.proposal import Market, Proposal, proposal_of
+from services.risk.status import Reading
+from services.risk.turns import Turns
+from services.risk.verdicts import Case
+from shared import logs, metrics
+from shared.clock import Clock
+from shared.models import (
+    AccountSnapshot,
+    AnalysisCompleted,
+    Envelope,
+    OrderEnded,
+    PositionClosed,
+    PositionOpened,
+)
+from shared.topology import RISK_ASSESSMENT, RISK_FACTS
+
+Fold = Callable[[Book, Limits], Book]
+
+_log = logs.get(__name__)
+
+
+class Asked(NamedTuple):
+    """A proposal waiting for its decision, and the market it was read with."""
+
+    event_id: str
+    proposal: Proposal
+    market: Market
+
+
+class RiskFlow:
+    """What RISK does with each message and each request."""
+
+    def __init__(
+        self, store: KeepsBook, market: ViewsMarket, outbox: OwesMessages, limits: Limits, clock: Clock
+    ) -> None:
+        self._store = store
+        self._market = market
+        self._outbox = outbox
+        self._limits = limits
+        self._clock = clock
+        self._turns: Turns[Asked, list[Envelope]] = Turns(self._decide_all)
+        self._symbols_held: frozenset[str] = frozenset()
+
+    # --- proposals ---
+
+    async def on_analysis(self, envelope: Envelope, message: AnalysisCompleted) -> None:
+        """Decide on a proposal, once: reserve and approve, or refuse."""
+        proposal = proposal_of(message)
+        market = await self._view(proposal)
+        with metrics.DECISION_SECONDS.time():
+            told = await self._turns.take(Asked(envelope.event_id, proposal, market))
+        await self._outbox.publish(told)
+
+    async def _decide_all(self, asked: Sequence[Asked]) -> list[list[Envelope]]:
+        """Decide on proposals one after the other, each seeing what the ones before it reserved."""
+        answers = {each.event_id: list[Envelope]() for each in asked}
+        decided: list[Decided] = []
+        async with self._store.transaction() as tx:
+            account = await self._store.lock(tx)
+            now = self._clock()
+            fresh = await self._fresh(tx, asked)
+            loaded = await self._store.load(tx, account, self._limits, now)
+            for each in fresh:
+                made = self._decided(each, loaded, now)
+                decided.append(made)
+                answers[each.event_id] = _announced(made, account.trading_epoch, each.event_id, now)
+                if made.reserved is not None:
+                    loaded = loaded._replace(book=reserve(loaded.book, made.reserved))
+            await self._store.record(tx, decided, account.trading_epoch, now)
+            await self._outbox.stage(tx, [envelope for told in answers.values() for envelope in told])
+        for made in decided:
+            _observe(made)
+        return [answers[each.event_id] for each in asked]
+
+    async def _fresh(self, tx: Transaction, asked: Sequence[Asked]) -> list[Asked]:
+        """Return what is to be decided on: each signal once, whatever else was delivered (P3)."""
+        by_signal = {each.proposal.signal.signal_id: each for each in reversed(asked)}
+        proposed = [(each.event_id, signal_id) for signal_id, each in by_signal.items()]
+        taken = await self._store.take(tx, RISK_ASSESSMENT.name, proposed)
+        return [each for each in reversed(by_signal.values()) if each.event_id in taken]
+
+    def _decided(self, asked: Asked, loaded: Loaded, now: datetime) -> Decided:
+        decision = self._judge(asked.proposal, loaded, asked.market, now)
+        reserved = (
+            announcements.reservation_of(asked.proposal, decision, now) if decision.is_approved else None
+        )
+        return Decided(asked.proposal, decision, reserved)
+
+    async def check(self, proposal: Proposal) -> Decision:
+        """Say what the decision would be; nothing is recorded and nobody is held up."""
+        market = await self._view(proposal)
+        loaded, now = await self._read()
+        return self._judge(proposal, loaded, market, now)
+
+    def _judge(self, proposal: Proposal, loaded: Loaded, market: Market, now: datetime) -> Decision:
+        self._symbols_held = frozenset(each.symbol for each in loaded.book.live())
+        limits = with_changes(self._limits, loaded.overrides)
+        return decide(Case(proposal=proposal, book=loaded.book, market=market, limits=limits, now=now))
+
+    async def _view(self, proposal: Proposal) -> Market:
+        # Before the lock, so that nobody waits for it: a symbol that joined the book since has no correlation
+        # here and counts as moving with this one.
+        return await self._market.view(proposal.symbol, self._symbols_held, self._clock())
+
+    # --- facts ---
+
+    async def on_position_opened(self, envelope: Envelope, fact: PositionOpened) -> None:
+        """The reservation became a position: real price, quantity, margin and risk count from now on."""
+        await self._fold(envelope, (fact.signal_id,), lambda book, _: apply_position(book, fact.position))
+
+    async def on_position_closed(self, envelope: Envelope, fact: PositionClosed) -> None:
+        """The position is gone: its risk is free."""
+        reason = fact.reason.value
+        await self._fold(
+            envelope, (fact.signal_id,), lambda book, _: apply_closed(book, fact.position, reason)
+        )
+
+    async def on_order_ended(self, envelope: Envelope, fact: OrderEnded) -> None:
+        """The entry came to nothing: its risk is free."""
+        reason = f"{fact.outcome}: {fact.reason}"
+        await self._fold(
+            envelope, (fact.signal_id,), lambda book, _: apply_order_ended(book, fact.signal_id, reason)
+        )
+
+    async def on_snapshot(self, envelope: Envelope, snapshot: AccountSnapshot) -> None:
+        """The exchange's own report replaces what was told before it was taken (P7)."""
+        shown = tuple(each.signal_id for each in snapshot.positions if each.signal_id is not None)
+        await self._fold(
+            envelope, shown, lambda book, limits: apply_snapshot(book, snapshot, limits.stop_distance)
+        )
+
+    async def _fold(self, envelope: Envelope, also: tuple[str, ...], fold: Fold) -> None:
+        async with self._store.transaction() as tx:
+            account = await self._store.lock(tx)
+            if not await self._store.first_time(tx, RISK_FACTS.name, envelope.event_id):
+                return
+            now = self._clock()
+            loaded = await self._store.load(tx, account, self._limits, now, also)
+            after = fold(loaded.book, with_changes(self._limits, loaded.overrides))
+            if after.account != account:
+                await self._store.save_account(tx, after.account)
+            before = loaded.book.reservations
+            changed = [each for key, each in after.reservations.items() if each != before.get(key)]
+            await self._store.save_reservations(tx, changed, now)
+        for each in changed:
+            _log.info(
+                "reservation_changed",
+                correlation_id=each.signal_id,
+                symbol=each.symbol,
+                state=each.state.value,
+                because=each.released_because,
+            )
+
+    # --- the operator ---
+
+    async def status(self) -> Reading:
+        """Return the book, the limits in force and how the held symbols move together."""
+        loaded, now = await self._read()
+        limits = with_changes(self._limits, loaded.overrides)
+        held = frozenset(each.symbol for each in loaded.book.live())
+        if not held:
+            return Reading(loaded.book, limits, Correlations(), now)
+        market = await self._market.view(min(held), held, now)
+        return Reading(loaded.book, limits, market.correlations, now)
+
+    async def change(self, change: OperatorChange, actor: str) -> None:
+        """Change the trading state or limits, in one transaction with its audit record.
+
+        Raises:
+            LimitFault: a limit is unknown or out of range; nothing was changed.
+        """
+        overrides = {name: as_text(parse(name, value)) for name, value in change.limits.items()}
+        told: list[Envelope] = []
+        async with self._store.transaction() as tx:
+            account = await self._store.lock(tx)
+            now = self._clock()
+            after = changed_account(account, change)
+            if after != account:
+                await self._store.save_account(tx, after)
+            await self._store.save_overrides(tx, overrides, actor)
+            await self._store.audit(tx, actor, "update", change)
+            if change.state is not None:
+                told = announcements.state_changed(after, actor, change.reason, now)
+                await self._outbox.stage(tx, told)
+        _log.warning("risk_updated", actor=actor, state=after.state.value, limits=overrides)
+        await self._outbox.publish(told)
+
+    async def _read(self) -> tuple[Loaded, datetime]:
+        async with self._store.transaction() as tx:
+            account: Account = await self._store.read_account(tx)
+            now = self._clock()
+            return await self._store.load(tx, account, self._limits, now), now
+
+
+def _announced(made: Decided, epoch: int, cause: str, now: datetime) -> list[Envelope]:
+    if made.reserved is None:
+        return announcements.refusal(made.proposal, made.decision, cause, now)
+    return announcements.approval(made.proposal, made.decision, made.reserved, epoch, cause, now)
+
+
+def _observe(made: Decided) -> None:
+    outcome, reason = made.decision.outcome, made.decision.reason
+    result = APPROVED if outcome is None else outcome.value
+    metrics.DECISIONS.labels(result=result, reason=reason).inc()
+    _log.info(
+        "proposal_decided",
+        correlation_id=made.proposal.signal.signal_id,
+        symbol=made.proposal.symbol,
+        side=made.proposal.side.value,
+        result=result,
+        reason=reason,
+    )

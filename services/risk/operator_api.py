@@ -1,0 +1,134 @@
+"""RISK's HTTP side: what is used of each limit, what a trade would be told, and the operator's changes.
+
+It translates between HTTP and the flow; it must never hold a rule.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from fastapi import Depends, FastAPI, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from services.risk.flow import RiskFlow
+from services.risk.operator_change import OperatorChange
+from services.risk.profiles import LimitFault, Profile
+from services.risk.proposal import Proposal
+from services.risk.status import answer_of, status_of
+from shared.clock import Clock
+from shared.http_api import Problem, api_key_guard, json_response
+from shared.values import Action, Origin, Side, Signal, TradingState
+
+ACTOR = "operator"
+CHECK_ID = "check"
+"""A check leaves no trace, so it needs no id of its own."""
+
+_SIDES = {"buy": Side.LONG, "long": Side.LONG, "sell": Side.SHORT, "short": Side.SHORT}
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError("the time needs a zone, e.g. 2026-01-31T12:00:00Z")
+    return moment
+
+
+class CheckBody(BaseModel):
+    """A trade to ask about, like an alert (its other fields are passed over); there is no score to gate."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"example": {"symbol": "BTCUSDT", "action": "buy", "price": "60000"}},
+    )
+
+    symbol: str = Field(pattern="^[A-Z0-9]{3,20}$")
+    action: Literal["buy", "long", "sell", "short"]
+    confidence: Decimal = Field(Decimal("0.8"), ge=0, le=1)
+    price: Decimal | None = Field(
+        None, gt=0, description="Price the alert states; null skips the drift check."
+    )
+    strategy: str = Field("check", max_length=100)
+    alert_time: Annotated[datetime | None, AfterValidator(_aware)] = Field(
+        None, description="When the alert was made; null: now."
+    )
+
+
+class UpdateBody(BaseModel):
+    """What to change; what is absent stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"state": "HALTED", "reason": "news at 14:00"}},
+    )
+
+    state: TradingState | None = Field(
+        None, description="HALTED and REDUCING refuse entries; exits always pass."
+    )
+    limits: dict[str, str | int | float] = Field(
+        default_factory=dict, description="Limits by their name in GET /status."
+    )
+    reset_baseline: bool = Field(
+        False, description="Measure the day's loss and the drawdown from the equity of now on."
+    )
+    reason: str = Field(min_length=1, max_length=500, description="Why; kept in the audit log.")
+
+
+class OperatorApi:
+    """The routes of RISK."""
+
+    def __init__(self, flow: RiskFlow, profile: Profile, api_key: SecretStr, clock: Clock) -> None:
+        self._flow = flow
+        self._profile = profile
+        self._api_key = api_key
+        self._clock = clock
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the routes."""
+        guarded = [Depends(api_key_guard(self._api_key))]
+        app.get("/status", summary="Account, limits used, reservations, state", tags=["risk"])(self.status)
+        app.post("/check", summary="What would you say to this trade? No effect", tags=["risk"])(self.check)
+        app.post(
+            "/update",
+            summary="Change the trading state or limits; audited",
+            dependencies=guarded,
+            tags=["risk"],
+        )(self.update)
+
+    async def status(self) -> Response:
+        """Return the account, every limit with what is used of it, and what is reserved and open."""
+        return json_response(status_of(await self._flow.status(), self._profile))
+
+    async def check(self, body: CheckBody) -> Response:
+        """Decide as if it were a signal, and forget it."""
+        side = _SIDES[body.action]
+        now = self._clock()
+        signal = Signal(
+            signal_id=CHECK_ID,
+            dedupe_key=CHECK_ID,
+            origin=Origin.MANUAL,
+            strategy=body.strategy,
+            symbol=body.symbol,
+            action=Action(side.value),
+            confidence=body.confidence,
+            price=body.price,
+            alert_time=body.alert_time,
+            received_at=now,
+            alert_text="",
+        )
+        decision = await self._flow.check(Proposal(signal=signal, side=side, analysis=None, edge=None))
+        return json_response(answer_of(decision))
+
+    async def update(self, body: UpdateBody) -> Response:
+        """Change state or limits and return the new status."""
+        if body.state is None and not body.limits and not body.reset_baseline:
+            raise Problem(422, "nothing to change", "Give `state`, `limits` or `reset_baseline`.")
+        change = OperatorChange(
+            state=body.state,
+            limits={name: str(value) for name, value in body.limits.items()},
+            resets_baseline=body.reset_baseline,
+            reason=body.reason,
+        )
+        try:
+            await self._flow.change(change, ACTOR)
+        except LimitFault as fault:
+            raise Problem(422, "limit not usable", f"{fault}. Nothing was changed.") from None
+        return await self.status()

@@ -1,0 +1,96 @@
+-- Every statement of RISK. The schema is risk, by search_path.
+
+-- name: lock_account
+-- The lock every decision and every fold of a fact takes: limits hold because only one looks and reserves at a
+-- time (P5). A statement of its own: what is read after it sees all that the former holder committed.
+SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day,
+       day_start_equity_usdt, peak_equity_usdt
+FROM account
+FOR NO KEY UPDATE
+
+-- name: read_account
+SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day,
+       day_start_equity_usdt, peak_equity_usdt
+FROM account
+
+-- name: load_book
+-- One row per reservation in the book (or asked for by name in $5), the counts repeated in each; a single row
+-- with a null signal_id when the book is empty. Approvals are counted up to one above their limit, so that the
+-- cost stays bounded; a limit of 0 is not counted. $1 start of the day, $2 start of the minute, $3 and $4 their
+-- limits unless the operator changed them.
+WITH counts AS (
+    SELECT
+        (SELECT count(*) FROM (
+            SELECT FROM reservations WHERE is_ours AND reserved_at >= $1
+            LIMIT (SELECT CASE n WHEN 0 THEN 0 ELSE n + 1 END
+                   FROM (SELECT coalesce((SELECT value::bigint FROM configuration
+                                          WHERE name = 'entries_per_day_max'), $3::bigint) AS n) AS day_limit)
+        ) AS day) AS entries_today,
+        (SELECT count(*) FROM (
+            SELECT FROM reservations WHERE is_ours AND reserved_at >= $2
+            LIMIT (SELECT CASE n WHEN 0 THEN 0 ELSE n + 1 END
+                   FROM (SELECT coalesce((SELECT value::bigint FROM configuration
+                                          WHERE name = 'entries_per_minute_max'), $4::bigint) AS n) AS minute_limit)
+        ) AS minute) AS entries_last_minute,
+        (SELECT count(*) FROM reservations WHERE is_probe AND reserved_at >= $1) AS probes_today,
+        (SELECT jsonb_object_agg(name, value) FROM configuration) AS overrides
+)
+SELECT counts.*, book.*
+FROM counts
+LEFT JOIN (
+    SELECT signal_id, strategy, symbol, side, state::text AS state, is_ours, is_probe, quantity, entry_price,
+           notional_usdt, margin_usdt, risk_usdt, position_version, reserved_at, valid_until, opened_at,
+           snapshot_at, ended_because, closed_because, released_because
+    FROM reservations
+    WHERE state <> 'released' OR signal_id = ANY($5::text[])
+) AS book ON true
+ORDER BY book.reserved_at, book.signal_id
+
+-- name: take_proposals
+-- The inbox of many messages at once. $2 event ids, $3 the signal of each: a signal that was decided under another
+-- event keeps its first decision. Runs under the account's lock, so nobody else decides meanwhile.
+WITH taken AS (
+    INSERT INTO inbox (queue, event_id) SELECT $1, unnest($2::text[])
+    ON CONFLICT DO NOTHING
+    RETURNING event_id
+)
+SELECT event_id
+FROM taken
+JOIN unnest($2::text[], $3::text[]) AS proposed (event_id, signal_id) USING (event_id)
+WHERE NOT EXISTS (SELECT FROM decisions WHERE decisions.signal_id = proposed.signal_id)
+
+-- name: record_decision
+INSERT INTO decisions (signal_id, symbol, side, approved, outcome, reason, checks, sizing, trading_epoch,
+                       decided_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: save_account
+UPDATE account
+SET state = $1, trading_epoch = $2, wallet_usdt = $3, equity_usdt = $4, available_usdt = $5,
+    snapshot_taken_at = $6, day = $7, day_start_equity_usdt = $8, peak_equity_usdt = $9
+
+-- name: save_reservation
+INSERT INTO reservations AS reservation (
+    signal_id, strategy, symbol, side, state, is_ours, is_probe, quantity, entry_price, notional_usdt,
+    margin_usdt, risk_usdt, position_version, reserved_at, valid_until, opened_at, snapshot_at, ended_because,
+    closed_because, released_because, released_at
+)
+VALUES ($1, $2, $3, $4, $5::text::reservation_state, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        $19, $20, CASE WHEN $5::text = 'released' THEN $21::timestamptz END)
+ON CONFLICT (signal_id) DO UPDATE
+SET strategy = EXCLUDED.strategy, side = EXCLUDED.side, state = EXCLUDED.state, quantity = EXCLUDED.quantity,
+    entry_price = EXCLUDED.entry_price, notional_usdt = EXCLUDED.notional_usdt,
+    margin_usdt = EXCLUDED.margin_usdt, risk_usdt = EXCLUDED.risk_usdt,
+    position_version = EXCLUDED.position_version, opened_at = EXCLUDED.opened_at,
+    snapshot_at = EXCLUDED.snapshot_at, ended_because = EXCLUDED.ended_because,
+    closed_because = EXCLUDED.closed_because, released_because = EXCLUDED.released_because,
+    released_at = CASE WHEN EXCLUDED.state = 'released'
+                       THEN coalesce(reservation.released_at, EXCLUDED.released_at) END
+
+-- name: save_override
+INSERT INTO configuration (name, value, changed_by) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE
+SET value = EXCLUDED.value, changed_by = EXCLUDED.changed_by, changed_at = now()
+
+-- name: audit
+INSERT INTO audit_log (actor, act, detail) VALUES ($1, $2, $3)

@@ -1,0 +1,3 @@
+"""What the four services share: the vocabulary, the topology and the adapters to broker, database and
+Redis.
+"""

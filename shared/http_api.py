@@ -1,0 +1,149 @@
+"""What every service's HTTP side has: health, readiness, metrics, problem documents, the operator's key.
+
+It must never know a route of a particular service.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import prometheus_client
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import SecretStr
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from shared import logs, metrics
+from shared.codec import encode_value
+from shared.errors import DependencyDown, ExchangeRefused
+from shared.lifecycle import Runtime
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+_log = logs.get(__name__)
+
+
+class Problem(Exception):
+    """An answer that says what was wrong and what to do (RFC 9457)."""
+
+    def __init__(self, status: int, title: str, detail: str, **extra: object) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.extra = extra
+
+
+def problem_response(problem: Problem) -> Response:
+    """Return the problem as an HTTP response."""
+    body = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.extra,
+    }
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status in (429, 503) else None
+    return Response(
+        msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
+    )
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Return any value of the vocabulary as a JSON response, money as strings."""
+    return Response(encode_value(value), status_code=status, media_type="application/json")
+
+
+def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
+    """Return an application with the routes and error documents that every service has."""
+    app = FastAPI(title=f"Phoenix 95 {title}", description=description, version="1")
+    _add_problem_handlers(app)
+
+    @app.get("/health", summary="Alive: the event loop answers", tags=["process"])
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "service": runtime.name, "instance": str(runtime.instance)}
+
+    @app.get(
+        "/ready", summary="Ready: every dependency answers and consumers are registered", tags=["process"]
+    )
+    async def ready() -> Response:
+        found = await runtime.readiness()
+        is_ready = all(answer == "ok" for answer in found.values())
+        return json_response({"ready": is_ready, "dependencies": found}, 200 if is_ready else 503)
+
+    @app.get("/metrics", summary="Prometheus metrics of this instance", tags=["process"])
+    async def scrape() -> Response:
+        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def same_secret(given: str, expected: str) -> bool:
+    """Compare two secrets in constant time; `given` may hold anything that JSON can, lone surrogates too."""
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), expected.encode())
+
+
+def api_key_guard(expected: SecretStr) -> Callable[..., Awaitable[None]]:
+    """Return a FastAPI dependency that lets a request pass only with the operator's key in `X-API-Key`."""
+
+    async def guard(request: Request, x_api_key: str | None = Header(default=None)) -> None:
+        if x_api_key is None or not same_secret(x_api_key, expected.get_secret_value()):
+            door = request.scope[
+                "route"
+            ].path  # the template: a caller must not be able to invent label values
+            metrics.AUTH_FAILURES.labels(door=door).inc()
+            _log.warning("operator_key_refused", path=request.url.path)
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "operator key missing or wrong",
+                "Send the header X-API-Key with the value of PHOENIX_API_KEY (in phoenix.env).",
+            )
+
+    return guard
+
+
+def _add_problem_handlers(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def told(_: Request, problem: Problem) -> Response:
+        return problem_response(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        errors: list[dict[str, Any]] = [
+            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors()
+        ]
+        return problem_response(
+            Problem(
+                422, "request does not fit", "See `errors` for each field and what is wrong.", errors=errors
+            )
+        )
+
+    @app.exception_handler(DependencyDown)
+    async def dependency_down(_: Request, error: DependencyDown) -> Response:
+        return problem_response(
+            Problem(503, f"{error.dependency} is away", f"{error}. Nothing was changed; try again shortly.")
+        )
+
+    @app.exception_handler(ExchangeRefused)
+    async def refused(_: Request, error: ExchangeRefused) -> Response:
+        return problem_response(Problem(422, "the exchange refused", str(error), exchange_code=error.code))
+
+    @app.exception_handler(StarletteHTTPException)
+    async def plain_http(_: Request, error: StarletteHTTPException) -> Response:
+        title = HTTPStatus(error.status_code).phrase
+        response = problem_response(Problem(error.status_code, title, str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        _log.error("request_failed", path=request.url.path, error=repr(error))
+        return problem_response(
+            Problem(
+                500, "fault of ours", "What was asked may be done or not. The log of this service says more."
+            )
+        )

@@ -1,0 +1,201 @@
+"""A service's life: open what it needs, serve, and on SIGTERM stop in an order that loses nothing.
+
+Each service builds itself on a `Runtime`: resources are opened in order and closed in reverse, each may
+register a ping (so `/ready` costs nothing to keep true), loops are supervised. Start is recovery: there is no
+other crash path; a service that cannot open what it needs exits and its supervisor starts it again. It must
+never know what a service does.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from shared import logs, metrics
+from shared.errors import DependencyDown, OperatorNeeded, PhoenixError
+from shared.settings import Settings, load
+from shared.supervision import Done, Failed, attempt, end, keep_running, within
+
+R = TypeVar("R")
+S = TypeVar("S", bound=Settings)
+
+PING_TIMEOUT_S = 2.0
+HTTP_DRAIN_S = 3
+KEEP_ALIVE_S = 75  # longer than nginx keeps its end open, so that nginx never writes to a closed connection
+STOP_TIMEOUT_S = 10.0
+LAG_INTERVAL_S = 1.0
+EXIT_CONFIGURATION = 78  # sysexits EX_CONFIG: restarting will not help
+EXIT_DEPENDENCY = 75  # sysexits EX_TEMPFAIL: restarting will
+
+Ping = Callable[[], Awaitable[None]]
+
+_log = logs.get(__name__)
+
+
+@dataclass
+class Runtime:
+    """What one running process is made of."""
+
+    name: str
+    instance: int
+    pings: dict[str, Ping] = field(default_factory=dict)
+    stopping: bool = False
+    _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def holder(self) -> str:
+        """The name of this process in leases, connection lists and messages."""
+        return f"{self.name}-{self.instance}"
+
+    async def open(self, resource: AbstractAsyncContextManager[R], ping_as: str | None = None) -> R:
+        """Enter `resource` until the process stops; with `ping_as` its `ping` counts for readiness."""
+        opened = await self._resources.enter_async_context(resource)
+        if ping_as is not None:
+            self.pings[ping_as] = opened.ping  # type: ignore[attr-defined]
+        return opened
+
+    def spawn(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run `loop` in the background until the process stops, started again whenever it fails."""
+        self._loops.append(asyncio.create_task(keep_running(name, loop), name=name))
+
+    def on_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
+        """Call `drain` first when the process stops: take in nothing new, finish what is in hand.
+
+        All drains run at the same time, so that their patience does not add up beyond `STOP_TIMEOUT_S`.
+        """
+        self._drains.append(drain)
+
+    async def readiness(self) -> dict[str, str]:
+        """Return each dependency with `ok` or what is wrong; the process is ready when all are ok."""
+        if self.stopping:
+            return {"process": "stopping"}
+        answers = await asyncio.gather(*(self._ask(ping) for ping in self.pings.values()))
+        found = dict(zip(self.pings, answers, strict=True))
+        for dependency, answer in found.items():
+            metrics.READY.labels(dependency=dependency).set(1 if answer == "ok" else 0)
+        return found
+
+    @staticmethod
+    async def _ask(ping: Ping) -> str:
+        match await attempt(within(PING_TIMEOUT_S, ping())):
+            case Done():
+                return "ok"
+            case Failed(TimeoutError()):
+                return f"no answer within {PING_TIMEOUT_S} s"
+            case Failed(error):
+                return str(error) or repr(error)
+
+    async def stop(self) -> None:
+        """Drain, end the loops, close the resources in reverse."""
+        self.stopping = True
+        await asyncio.gather(*(attempt(drain()) for drain in self._drains))
+        await end(self._loops)
+        await self._resources.aclose()
+
+
+def run(name: str, settings_kind: type[S], build: Callable[[Runtime, S], Awaitable[FastAPI]]) -> None:
+    """Run one service instance: `python -m services.<name> --port P --instance I`. Returns by `sys.exit`."""
+    arguments = _arguments(name)
+    try:
+        settings = load(settings_kind)
+    except OperatorNeeded as error:
+        sys.exit(_refuse(f"{name}: {error}"))
+    logs.configure(name, arguments.instance, settings.log_level)
+    runtime = Runtime(name=name, instance=arguments.instance)
+    sys.exit(uvloop.run(_serve(runtime, settings, build, arguments.host, arguments.port)))
+
+
+def _arguments(name: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, required=True, help="port to listen on")
+    parser.add_argument("--instance", type=int, default=0, help="which replica this is, from 0")
+    return parser.parse_args()
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(text + "\n")
+    return EXIT_CONFIGURATION
+
+
+async def _serve(
+    runtime: Runtime, settings: S, build: Callable[[Runtime, S], Awaitable[FastAPI]], host: str, port: int
+) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait())
+    building = asyncio.ensure_future(build(runtime, settings))
+    await asyncio.wait({building, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not building.done():  # asked to stop while a server it needs does not answer
+        building.cancel()
+    try:
+        app = await building
+    except asyncio.CancelledError:
+        return await _give_up(runtime, os.EX_OK)
+    except DependencyDown as error:
+        _log.error("start_failed", error=str(error))
+        return await _give_up(runtime, EXIT_DEPENDENCY)
+    except PhoenixError as error:  # nothing that trying again would change
+        _log.error("start_refused", error=str(error))
+        return await _give_up(runtime, EXIT_CONFIGURATION)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=HTTP_DRAIN_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+    )
+    runtime.spawn("event_loop_lag", _measure_lag)
+    serving = asyncio.create_task(server.serve())
+    _log.info("service_started", port=port)
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    _log.info("service_stopping")
+    runtime.stopping = True
+    server.should_exit = True
+    finished = await attempt(within(STOP_TIMEOUT_S, _finish(serving, runtime)))
+    _log.info("service_stopped", clean=isinstance(finished, Done))
+    return 0 if stop.is_set() else 1
+
+
+async def _give_up(runtime: Runtime, code: int) -> int:
+    await attempt(within(STOP_TIMEOUT_S, runtime.stop()))
+    return code
+
+
+async def _finish(serving: "asyncio.Task[None]", runtime: Runtime) -> None:
+    await attempt(serving)
+    await runtime.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the runtime decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signals alone."""
+        yield
+
+
+async def _measure_lag() -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        before = clock()
+        await asyncio.sleep(LAG_INTERVAL_S)
+        metrics.LOOP_LAG_SECONDS.set(max(0.0, clock() - before - LAG_INTERVAL_S))

@@ -1,0 +1,141 @@
+"""Every metric of Phoenix: name, unit and help in one place, so that dashboards and code cannot drift apart.
+
+Modules that measure import the metric from here; nobody else defines one.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+WEBHOOK_REQUESTS = Counter(
+    "phoenix_webhook_requests_total", "Webhook requests by HTTP status and reason.", ["status", "reason"]
+)
+WEBHOOK_SECONDS = Histogram(
+    "phoenix_webhook_duration_seconds", "Webhook received to answered (durable).", buckets=_FAST_S
+)
+AUTH_FAILURES = Counter(
+    "phoenix_auth_failures_total", "Requests refused for a wrong or missing secret.", ["door"]
+)
+SIGNAL_OUTCOMES = Counter(
+    "phoenix_signal_outcomes_total", "Signals ended, by outcome and reason.", ["outcome", "reason"]
+)
+SIGNAL_DUPLICATES = Counter("phoenix_signal_duplicates_total", "Alerts recognised as already received.")
+SIGNALS_OVERDUE = Gauge("phoenix_signals_overdue", "Accepted signals that should have an outcome by now.")
+
+MESSAGES_PUBLISHED = Counter(
+    "phoenix_messages_published_total", "Messages confirmed by the broker.", ["exchange", "routing_key"]
+)
+PUBLISH_FAILURES = Counter("phoenix_publish_failures_total", "Publishes without a confirm.", ["exchange"])
+PUBLISH_SECONDS = Histogram("phoenix_publish_duration_seconds", "Publish to confirm.", buckets=_FAST_S)
+MESSAGES_HANDLED = Counter(
+    "phoenix_messages_handled_total",
+    "Deliveries by what became of them: acked, retried, parked, returned.",
+    ["queue", "result"],
+)
+MESSAGE_HANDLING_SECONDS = Histogram(
+    "phoenix_message_handling_seconds", "Delivery to acknowledgement.", ["queue"], buckets=_FAST_S
+)
+HOP_SECONDS = Histogram(
+    "phoenix_hop_seconds", "Message created to delivered, by queue.", ["queue"], buckets=_FAST_S
+)
+CONSUMER_PAUSED = Gauge(
+    "phoenix_consumer_paused", "1 while a consumer waits for a dependency to return.", ["queue"]
+)
+OUTBOX_SWEPT = Counter("phoenix_outbox_swept_total", "Outbox rows published by the sweeper, not at once.")
+LOOP_RESTARTS = Counter("phoenix_loop_restarts_total", "Background loops that failed or ended.", ["loop"])
+LOOP_LAG_SECONDS = Gauge("phoenix_event_loop_lag_seconds", "How late the event loop woke a one-second timer.")
+READY = Gauge("phoenix_ready", "1 when the dependency answered the last readiness check.", ["dependency"])
+
+DECISIONS = Counter("phoenix_decisions_total", "RISK's decisions by result and reason.", ["result", "reason"])
+DECISION_SECONDS = Histogram(
+    "phoenix_decision_duration_seconds", "RISK's decision, reservation committed.", buckets=_FAST_S
+)
+EQUITY_USDT = Gauge("phoenix_equity_usdt", "Account equity at the last snapshot, USDT.")
+AVAILABLE_USDT = Gauge("phoenix_available_usdt", "Free balance at the last snapshot, USDT.")
+OPEN_POSITIONS = Gauge("phoenix_open_positions", "Open positions at the last snapshot.")
+RESERVED_RISK_USDT = Gauge("phoenix_reserved_risk_usdt", "Risk at stop, reserved and open, USDT.")
+PORTFOLIO_RISK_USDT = Gauge(
+    "phoenix_portfolio_risk_usdt", "Combined risk at stop, correlations considered, USDT."
+)
+TRADING_STATE = Gauge("phoenix_trading_state", "1 for the state in force.", ["state"])
+
+EXCHANGE_SECONDS = Histogram(
+    "phoenix_exchange_request_seconds", "Requests to the exchange.", ["operation"], buckets=_FAST_S
+)
+EXCHANGE_ERRORS = Counter(
+    "phoenix_exchange_errors_total", "Exchange errors by our own classification.", ["operation", "kind"]
+)
+EXCHANGE_WEIGHT_USED = Gauge(
+    "phoenix_exchange_weight_used", "Request weight used in the exchange's current minute."
+)
+EXCHANGE_BREAKER_OPEN = Gauge(
+    "phoenix_exchange_breaker_open", "1 while the circuit breaker holds entries back."
+)
+EXCHANGE_CLOCK_AHEAD_SECONDS = Gauge(
+    "phoenix_exchange_clock_ahead_seconds", "How far our clock is ahead of the exchange's; corrected for."
+)
+ENTRY_SECONDS = Histogram("phoenix_entry_seconds", "Alert received to entry order accepted.", buckets=_FAST_S)
+UNPROTECTED_SECONDS = Histogram(
+    "phoenix_unprotected_seconds", "First fill to the stop confirmed on the exchange.", buckets=_SLOW_S
+)
+SLIPPAGE_RATIO = Histogram(
+    "phoenix_slippage_ratio",
+    "Entry fill against the reference price, fraction, positive is worse.",
+    buckets=(-0.002, -0.001, -0.0005, 0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005),
+)
+TRADES_CLOSED = Counter("phoenix_trades_closed_total", "Positions closed, by reason.", ["reason"])
+NET_PNL_USDT = Counter(
+    "phoenix_net_result_usdt_total", "Net results of closed trades, USDT, wins and losses apart.", ["sign"]
+)
+RECONCILE_DIFFERENCES = Counter(
+    "phoenix_reconcile_differences_total", "Differences found against the exchange, by kind.", ["kind"]
+)
+
+TICKS_PUBLISHED = Counter("phoenix_ticks_published_total", "Ticks written to the market stream.")
+TICK_AGE_SECONDS = Gauge("phoenix_tick_age_seconds", "Age of the newest tick.", ["symbol"])
+FEED_RECONNECTS = Counter(
+    "phoenix_feed_reconnects_total", "Market streams re-opened, by stream and why.", ["stream", "why"]
+)
+FEED_STALE = Gauge("phoenix_feed_stale", "1 while a market stream is silent for too long.", ["stream"])
+
+NOTIFICATIONS_SENT = Counter(
+    "phoenix_notifications_sent_total", "Notifications delivered, by channel.", ["channel"]
+)
+NOTIFICATION_FAILURES = Counter(
+    "phoenix_notification_failures_total", "Notification attempts that failed.", ["channel", "why"]
+)
+NOTIFICATIONS_WAITING = Gauge("phoenix_notifications_waiting", "Notifications not delivered yet.")
+NOTIFICATIONS_STORED = Counter(
+    "phoenix_notifications_stored_total", "Notifications kept, by fact and severity.", ["schema", "severity"]
+)
+NOTIFICATIONS_DROPPED = Counter(
+    "phoenix_notifications_dropped_total", "Notifications that will never be delivered, by reason.", ["why"]
+)
+TRADE_RESULTS = Counter("phoenix_trade_results_total", "Closed trades by net result.", ["result"])
+TRADE_RETURN_RATIO = Histogram(
+    "phoenix_trade_return_ratio",
+    "Net result of a closed trade as a fraction of its margin.",
+    buckets=(-1.0, -0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0),
+)
+TRADE_HOLD_SECONDS = Histogram(
+    "phoenix_trade_hold_seconds",
+    "Position opened to closed.",
+    buckets=(1, 10, 60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 24 * 3_600, 48 * 3_600, 72 * 3_600),
+)
+TRADE_FEES_USDT = Counter("phoenix_trade_fees_usdt_total", "Fees of closed trades, USDT.")
+TRADE_FUNDING_USDT = Counter(
+    "phoenix_trade_funding_usdt_total", "Funding of closed trades, USDT, received and paid apart.", ["sign"]
+)
+EXPOSURE_USDT = Gauge(
+    "phoenix_exposure_usdt", "Notional of the open positions at the last snapshot, USDT.", ["side"]
+)
+MARGIN_USED_USDT = Gauge(
+    "phoenix_margin_used_usdt", "Margin of the open positions at the last snapshot, USDT."
+)
+UNREALISED_PNL_USDT = Gauge(
+    "phoenix_unrealised_pnl_usdt", "Unrealised result of the open positions at the last snapshot, USDT."
+)
+POSITIONS_WITHOUT_STOP = Gauge(
+    "phoenix_positions_without_stop", "Open positions without a stop on the exchange at the last snapshot."
+)

@@ -1,0 +1,371 @@
+"""RabbitMQ: publishing with confirms, consuming with manual acknowledgement.
+
+Knows the traps of the AMQP client and closes each here (the tests name them): an unroutable message raises,
+every call has a time-out, a lost connection's stray `CancelledError` is a failure and not an end, nothing is
+rejected by cancellation, no delivery is left unsettled on an open channel, channels are strongly referenced,
+publishing and consuming use separate connections (an alarm blocks publishers only). It must never know what a
+message means.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.abc import (
+    AbstractExchange,
+    AbstractIncomingMessage,
+    AbstractRobustChannel,
+    AbstractRobustConnection,
+    AbstractRobustQueue,
+)
+
+from shared import codec, logs, metrics, parking, topology
+from shared.clock import utc_now
+from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
+from shared.models import Envelope
+from shared.rabbitmq_connection import close, connect, declare_topology, set_up
+from shared.supervision import Done, Failed, attempt, within
+
+CONFIRM_TIMEOUT_S = 2.0  # TradingView hangs up after 3 s
+PUBLISHES_IN_FLIGHT_MAX = 1_000
+DRAIN_TIMEOUT_S = 5.0
+PAUSE_S_MIN = 0.25
+PAUSE_S_MAX = 5.0
+PAUSE_IN_HAND_S_MAX = 600.0
+"""After this a paused message is handed back; the broker would close the channel at 30 minutes
+unacknowledged.
+"""
+HANDLING_TIMEOUT_S = 120.0
+"""A handler that is still not done then has a wait without a bound: it fails like any other."""
+CANCELLED_TASKS_TIMEOUT_S = 1.0
+FAULT_CHARS_MAX = 500
+
+Handler = Callable[[Envelope], Awaitable[None]]
+
+_log = logs.get(__name__)
+
+
+class Publisher:
+    """Publishes persistent messages and returns only when the broker has confirmed them."""
+
+    def __init__(self, url: str, name: str, *, confirm_timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
+        self._url = url
+        self._name = f"{name} publisher"
+        self._confirm_timeout_s = confirm_timeout_s
+        self._in_flight = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: AbstractRobustChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+
+    async def __aenter__(self) -> Self:
+        self._connection = await connect(self._url, self._name)
+        try:
+            await declare_topology(self._connection)
+            await set_up(self._open_channel(self._connection))
+        except PhoenixError:
+            await close(self._connection)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await close(self._connection)
+
+    async def _open_channel(self, connection: AbstractRobustConnection) -> None:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        assert isinstance(channel, AbstractRobustChannel)
+        self._channel = channel  # kept: the library holds its channels weakly
+        for exchange in topology.EXCHANGES:
+            self._exchanges[exchange.name] = await channel.declare_exchange(
+                exchange.name, exchange.kind, durable=True
+            )
+        self._exchanges[""] = channel.default_exchange
+
+    async def send(self, envelope: Envelope) -> None:
+        """Publish `envelope` on every route of its schema and wait for the confirms.
+
+        Raises:
+            BrokerUnavailable: at least one route was not confirmed; publishing again is safe (receivers
+            dedupe).
+        """
+        body = codec.encode(envelope)
+        routes = topology.ROUTES[envelope.schema]
+        if len(routes) == 1:
+            await self.publish(routes[0].exchange, routes[0].routing_key, body)
+            return
+        results = await asyncio.gather(
+            *(self.publish(route.exchange, route.routing_key, body) for route in routes),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, *, headers: Mapping[str, int | str] | None = None
+    ) -> None:
+        """Publish one persistent message and wait for the broker's confirm.
+
+        Raises:
+            BrokerUnavailable: not confirmed in time, refused, or no queue takes this routing key.
+        """
+        message = aio_pika.Message(
+            body,
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=uuid4().hex,  # unique per attempt: returns are matched by it within a channel
+            headers=dict(headers or {}),
+        )
+        started = asyncio.get_running_loop().time()
+        match await attempt(self._confirmed(exchange, routing_key, message)):
+            case Failed(error):
+                metrics.PUBLISH_FAILURES.labels(exchange=exchange).inc()
+                raise BrokerUnavailable(f"{exchange}/{routing_key}: {error!r}") from error
+            case Done():
+                metrics.PUBLISH_SECONDS.observe(asyncio.get_running_loop().time() - started)
+                metrics.MESSAGES_PUBLISHED.labels(exchange=exchange, routing_key=routing_key).inc()
+
+    async def _confirmed(self, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
+        async with asyncio.timeout(self._confirm_timeout_s), self._in_flight:
+            transport = None if self._connection is None else self._connection.transport
+            if transport is None or self._channel is None or self._channel.is_closed:
+                raise ConnectionError("the channel is closed")
+            await transport.ready()  # blocked by an alarm: wait here, for what is sent now is published later
+            await self._exchanges[exchange].publish(
+                message, routing_key, mandatory=True, timeout=self._confirm_timeout_s
+            )
+
+    async def ping(self) -> None:
+        """Raise `BrokerUnavailable` unless the connection and its channel are open."""
+        connection, channel = self._connection, self._channel
+        if connection is None or channel is None or connection.is_closed or channel.is_closed:
+            raise BrokerUnavailable("the publishing channel is closed")
+        if not connection.connected.is_set():
+            raise BrokerUnavailable("the publishing connection is being re-opened")
+
+
+class Consumer:
+    """Hands each message of one queue to a handler and settles it by what the handler did.
+
+    Returned → acknowledged. `DependencyDown` → the message is kept in hand and tried again until the
+    dependency is back. Any other exception is the message's fault: it goes to the retry queue, after
+    `ATTEMPTS_MAX` attempts to the dead-letter queue. The handler must be idempotent: after a reconnect
+    messages come again.
+    """
+
+    def __init__(
+        self, url: str, name: str, queue: topology.Queue, handler: Handler, publisher: Publisher
+    ) -> None:
+        self._url = url
+        self._name = f"{name} {queue.name}"
+        self._queue = queue
+        self._handler = handler
+        self._publisher = publisher
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: AbstractRobustChannel | None = None
+        self._source: AbstractRobustQueue | None = None
+        self._tag: str | None = None
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._waiting: dict[asyncio.Task[None], str] = {}
+        self._draining = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._connection = await connect(self._url, self._name)
+        try:
+            await set_up(self._begin(self._connection))
+        except PhoenixError:
+            await close(self._connection)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.drain()
+        await close(self._connection)
+
+    async def _begin(self, connection: AbstractRobustConnection) -> None:
+        channel = await connection.channel(publisher_confirms=False)
+        assert isinstance(channel, AbstractRobustChannel)
+        self._channel = channel
+        await channel.set_qos(prefetch_count=self._queue.prefetch)
+        # Declared and bound on this channel, so that the library restores all of it after a reconnect.
+        source = await channel.declare_queue(
+            self._queue.name, durable=True, arguments=dict(topology.main_arguments(self._queue))
+        )
+        for routing_key in self._queue.routing_keys:
+            await source.bind(self._queue.exchange, routing_key)
+        assert isinstance(source, AbstractRobustQueue)
+        self._source = source
+        self._tag = await source.consume(self._on_message, no_ack=False)
+
+    async def drain(self) -> None:
+        """Take no more messages and wait for those in hand; what is unsettled then is redelivered by the
+        broker.
+        """
+        self._draining.set()
+        if self._source is not None and self._tag is not None:
+            tag, self._tag = self._tag, None
+            await attempt(within(DRAIN_TIMEOUT_S, self._source.cancel(tag)))
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=DRAIN_TIMEOUT_S)
+        if left := tuple(self._in_hand):
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CANCELLED_TASKS_TIMEOUT_S)
+
+    async def ping(self) -> None:
+        """Raise unless the consumer is registered, its channel is open and no dependency holds it up."""
+        connection, channel = self._connection, self._channel
+        if connection is None or channel is None or channel.is_closed or not connection.connected.is_set():
+            raise BrokerUnavailable(f"the channel of {self._queue.name} is closed")
+        if self._tag is None:
+            raise BrokerUnavailable(f"nothing consumes {self._queue.name}")
+        for dependency in self._waiting.values():
+            raise DependencyDown(dependency, f"{self._queue.name} is paused")
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        # In a task of its own: the library cancels its callbacks when the channel dies, and that would cut a
+        # handler off between an order and its answer.
+        task = asyncio.create_task(self._take(message), name=self._name)
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        with metrics.MESSAGE_HANDLING_SECONDS.labels(queue=self._queue.name).time():
+            match await attempt(self._settle(message)):
+                case Failed(error):
+                    _log.warning("delivery_unsettled", queue=self._queue.name, error=repr(error))
+                    # Back to the queue; it would hold up its place of the prefetch for ever. On a closed
+                    # channel this fails and the broker has taken it back already.
+                    await attempt(message.reject(requeue=True))
+
+    async def _settle(self, message: AbstractIncomingMessage) -> None:
+        try:
+            envelope = codec.decode(message.body)
+        except MessageFault as fault:
+            await self._park(message, fault, None)
+            return
+        age_s = (utc_now() - envelope.occurred_at).total_seconds()
+        metrics.HOP_SECONDS.labels(queue=self._queue.name).observe(max(age_s, 0.0))
+        error = await self._patiently(message, lambda: self._handle(envelope))
+        if error is None:
+            await message.ack()
+            metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="acked").inc()
+        elif isinstance(error, DependencyDown):
+            await message.nack(requeue=True)
+            metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
+        else:
+            await self._retry_or_park(message, envelope, error)
+
+    async def _handle(self, envelope: Envelope) -> None:
+        async with asyncio.timeout(HANDLING_TIMEOUT_S):
+            await self._handler(envelope)
+
+    async def _patiently(
+        self, message: AbstractIncomingMessage, work: Callable[[], Awaitable[None]]
+    ) -> BaseException | None:
+        """Do `work`, again and again while a dependency is down; return its fault, or None when it is done.
+
+        Returns the `DependencyDown` itself when the message cannot be kept in hand: the consumer drains, the
+        broker has taken the delivery back, or it has been kept for `PAUSE_IN_HAND_S_MAX`.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline, delay_s = clock() + PAUSE_IN_HAND_S_MAX, PAUSE_S_MIN
+        try:
+            while True:
+                match await attempt(work()):
+                    case Done():
+                        return None
+                    case Failed(DependencyDown() as down):
+                        await self._pause(down, delay_s)
+                        delay_s = min(delay_s * 2, PAUSE_S_MAX)
+                        if self._draining.is_set() or _is_taken_back(message) or clock() >= deadline:
+                            return down
+                    case Failed(error):
+                        return error
+        finally:
+            self._resume()
+
+    async def _pause(self, down: DependencyDown, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if not self._waiting:
+            _log.warning("consumer_paused", queue=self._queue.name, reason=str(down))
+        self._waiting[task] = down.dependency
+        metrics.CONSUMER_PAUSED.labels(queue=self._queue.name).set(1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+
+    def _resume(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._waiting.pop(task, None) is not None and not self._waiting:
+            metrics.CONSUMER_PAUSED.labels(queue=self._queue.name).set(0)
+            _log.info("consumer_resumed", queue=self._queue.name)
+
+    async def _retry_or_park(
+        self, message: AbstractIncomingMessage, envelope: Envelope, error: BaseException
+    ) -> None:
+        attempts = _attempts(message) + 1
+        _log.error(
+            "message_failed",
+            queue=self._queue.name,
+            schema=envelope.schema,
+            correlation_id=envelope.correlation_id,
+            attempts=attempts,
+            error=repr(error),
+            exc_info=error,
+        )
+        if attempts >= topology.ATTEMPTS_MAX:
+            await self._park(message, error, envelope)
+            return
+        await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: attempts})
+        metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="retried").inc()
+
+    async def _park(
+        self, message: AbstractIncomingMessage, error: BaseException, envelope: Envelope | None
+    ) -> None:
+        await self._end_signal(message, envelope)
+        why = repr(error)[:FAULT_CHARS_MAX]
+        _log.error("message_parked", queue=self._queue.name, dead=self._queue.dead, why=why)
+        await self._move(message, self._queue.dead, {topology.FAULT_HEADER: why})
+        metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="parked").inc()
+
+    async def _end_signal(self, message: AbstractIncomingMessage, envelope: Envelope | None) -> None:
+        """Tell, before the message is parked, that its signal has failed; told twice, it counts once."""
+        ended = envelope and parking.end_of_signal(envelope, self._queue, utc_now())
+        if ended:
+            failure = await self._patiently(message, lambda: self._publisher.send(ended))
+            if failure is not None:
+                raise failure
+
+    async def _move(
+        self, message: AbstractIncomingMessage, target: str, headers: Mapping[str, int | str]
+    ) -> None:
+        """Publish the message to `target`, and only when that is confirmed take it from its queue."""
+        error = await self._patiently(
+            message, lambda: self._publisher.publish("", target, message.body, headers=headers)
+        )
+        if error is not None:
+            raise error
+        await message.ack()
+
+
+def _attempts(message: AbstractIncomingMessage) -> int:
+    counted = message.headers.get(topology.ATTEMPTS_HEADER, 0)
+    return counted if isinstance(counted, int) else 0
+
+
+def _is_taken_back(message: AbstractIncomingMessage) -> bool:
+    """Tell whether the channel of this delivery is closed: the broker gives the message to somebody else."""
+    try:
+        return message.channel.is_closed
+    except aio_pika.exceptions.ChannelInvalidStateError:
+        return True

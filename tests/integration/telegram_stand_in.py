@@ -1,0 +1,176 @@
+"""A stand-in for api.telegram.org: it takes sendMessage and getMe as the real server does and keeps them.
+
+It can be told to answer badly, to hang, and to vanish. `python -m tests.integration.telegram_stand_in --port
+P` prints each message as a JSON line, for end-to-end tests and for trying things by hand. It must never be
+lenient: what the real server refuses (an empty text, one that is too long) is refused here.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+TEXT_CHARS_MAX = 4_096
+HOST = "127.0.0.1"
+MESSAGES_KEPT_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message that arrived in a chat."""
+
+    message_id: int
+    chat_id: str
+    text: str
+    token: str
+    at_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """How one request is to be answered badly; `arrives` when the message is kept all the same."""
+
+    status: int
+    description: str = ""
+    retry_after_s: int | None = None
+    hang_s: float = 0.0
+    arrives: bool = False
+
+
+class TelegramStandIn:
+    """One local Bot API server. Use it with `async with`; it keeps its port while it is away."""
+
+    def __init__(self, port: int = 0, tell: Callable[[Message], None] | None = None) -> None:
+        self.port = port
+        self.messages: deque[Message] = deque(maxlen=MESSAGES_KEPT_MAX)
+        self.requests = 0
+        self._troubles: deque[Trouble] = deque()
+        self._tell = tell
+        self._runner: web.AppRunner | None = None
+        self._arrived = asyncio.Condition()
+        self._next_id = 1
+
+    @property
+    def url(self) -> str:
+        """Value for PHOENIX_TELEGRAM_BASE_URL."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of all messages, in order of arrival."""
+        return [message.text for message in self.messages]
+
+    async def __aenter__(self) -> Self:
+        await self.appear()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.vanish()
+
+    async def appear(self) -> None:
+        """Listen, on the same port as before."""
+        app = web.Application()
+        app.router.add_route("*", "/bot{token}/{method}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def vanish(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def answer_next_with(self, *troubles: Trouble) -> None:
+        """Answer the next requests badly, one by one, then well again."""
+        self._troubles.extend(troubles)
+
+    async def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float) -> list[str]:
+        """Wait until the texts satisfy `condition` and return them; `TimeoutError` shows what there was."""
+        try:
+            async with asyncio.timeout(timeout_s), self._arrived:
+                await self._arrived.wait_for(lambda: condition(self.texts))
+        except TimeoutError:
+            raise TimeoutError(f"after {timeout_s} s the chat holds {self.texts}") from None
+        return self.texts
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.requests += 1
+        if request.match_info["method"] == "getMe":
+            bot = {"id": 95, "is_bot": True, "first_name": "Phoenix", "username": "phoenix_bot"}
+            return web.json_response({"ok": True, "result": bot})
+        if request.match_info["method"] != "sendMessage":
+            return _refusal(404, "Not Found")
+        given = await (request.json() if request.content_type == "application/json" else request.post())
+        chat_id, text = str(given.get("chat_id", "")), str(given.get("text", ""))
+        trouble = self._troubles.popleft() if self._troubles else None
+        if trouble is not None:
+            return await self._trouble(trouble, chat_id, text, request)
+        if not text:
+            return _refusal(400, "Bad Request: message text is empty")
+        if len(text.encode("utf-16-le")) // 2 > TEXT_CHARS_MAX:
+            return _refusal(400, "Bad Request: message is too long")
+        return web.json_response({"ok": True, "result": await self._keep(chat_id, text, request)})
+
+    async def _trouble(self, trouble: Trouble, chat_id: str, text: str, request: web.Request) -> web.Response:
+        if trouble.arrives:
+            await self._keep(chat_id, text, request)
+        if trouble.hang_s:
+            await asyncio.sleep(trouble.hang_s)
+        return _refusal(trouble.status, trouble.description, trouble.retry_after_s)
+
+    async def _keep(self, chat_id: str, text: str, request: web.Request) -> dict[str, object]:
+        message = Message(self._next_id, chat_id, text, request.match_info["token"])
+        self._next_id += 1
+        async with self._arrived:
+            self.messages.append(message)
+            self._arrived.notify_all()
+        if self._tell is not None:
+            self._tell(message)
+        chat = {"id": int(chat_id) if chat_id.lstrip("-").isdigit() else 1, "type": "private"}
+        return {"message_id": message.message_id, "date": int(time.time()), "chat": chat, "text": text}
+
+
+def _refusal(status: int, description: str, retry_after_s: int | None = None) -> web.Response:
+    body: dict[str, object] = {"ok": False, "error_code": status, "description": description}
+    if retry_after_s is not None:
+        body["parameters"] = {"retry_after": retry_after_s}
+    return web.json_response(body, status=status)
+
+
+def _print_line(message: Message) -> None:
+    shown = {name: value for name, value in asdict(message).items() if name != "token"}
+    print(json.dumps(shown, ensure_ascii=False), flush=True)
+
+
+async def _serve(port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with TelegramStandIn(port, _print_line) as stand_in:
+        print(f"telegram stand-in at {stand_in.url}", file=sys.stderr, flush=True)
+        await stop.wait()
+
+
+def main() -> None:
+    """Serve until told to stop, printing each message as a JSON line on stdout."""
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.telegram_stand_in")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    asyncio.run(_serve(parser.parse_args().port))
+
+
+if __name__ == "__main__":
+    main()

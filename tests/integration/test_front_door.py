@@ -1,0 +1,259 @@
+"""nginx for real, before stand-in services: what it lets through, retries, answers itself and never logs."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import psutil
+import pytest
+from aiohttp import WSMsgType, web
+from websockets.asyncio.client import connect
+
+from infrastructure.local.leftovers import listeners, live_process
+from infrastructure.local.ports import SERVICES
+from infrastructure.local.stack import LocalStack
+from tests.servers import throwaway_stack
+
+REPLICAS = 2
+LOG_TIMEOUT_S = 5.0
+POLL_S = 0.05
+BODY_LIMIT_BYTES = 16 * 1024
+TOKEN = "a-token-nobody-may-read-in-a-log"
+
+
+@dataclass
+class StandIn:
+    """A service instance that answers with what the test sets, and remembers what it was asked."""
+
+    name: str
+    status: int = 200
+    requests: list[web.Request] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/health":
+            return web.Response(text="alive")
+        if request.path == "/ws":
+            return await self._echo(request)
+        self.requests.append(request)
+        return web.json_response({"answered_by": self.name}, status=self.status)
+
+    async def _echo(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                await socket.send_str(message.data)
+        return socket
+
+
+@dataclass
+class FrontDoor:
+    """nginx with two stand-ins for each service."""
+
+    stack: LocalStack
+    stand_ins: dict[str, StandIn]
+    client: httpx.AsyncClient
+
+    def url(self, name: str, path: str = "") -> str:
+        """Return an address behind a port by name: `nginx` is the public one."""
+        return f"http://127.0.0.1:{self.stack.ports.of(name)}{path}"
+
+    def asked(self, service: str) -> list[str]:
+        """Return which instances of a service were asked, one entry a request."""
+        names = [f"{service}-{index}" for index in range(REPLICAS)]
+        return [name for name in names for _ in self.stand_ins[name].requests]
+
+    def log(self) -> str:
+        """Return everything nginx logged."""
+        return self.stack.layout.log_of("nginx").read_text()
+
+
+@pytest.fixture(scope="module")
+async def running_door() -> AsyncIterator[FrontDoor]:
+    async with contextlib.AsyncExitStack() as cleanup:
+        stack = cleanup.enter_context(throwaway_stack())
+        stand_ins = {
+            f"{service}-{index}": StandIn(f"{service}-{index}")
+            for service in SERVICES
+            for index in range(REPLICAS)
+        }
+        for name, stand_in in stand_ins.items():
+            service, _, index = name.partition("-")
+            runner = await serve(stand_in, stack.ports.instance(service, int(index)))
+            cleanup.push_async_callback(runner.cleanup)
+        client = await cleanup.enter_async_context(httpx.AsyncClient(timeout=10))
+        await asyncio.to_thread(stack.start, only=["nginx"], replicas=REPLICAS)
+        yield FrontDoor(stack, stand_ins, client)
+
+
+@pytest.fixture
+def door(running_door: FrontDoor) -> FrontDoor:
+    for stand_in in running_door.stand_ins.values():
+        stand_in.status = 200
+        stand_in.requests.clear()
+    return running_door
+
+
+async def serve(stand_in: StandIn, port: int) -> web.AppRunner:
+    """Run a stand-in on a loopback port."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", stand_in.answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + LOG_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        await asyncio.sleep(POLL_S)
+
+
+async def test_an_alert_on_the_public_port_reaches_brain_with_the_true_client_address(
+    door: FrontDoor,
+) -> None:
+    forged = {"X-Forwarded-For": "52.89.214.238"}
+    answer = await door.client.post(door.url("nginx", "/webhook/tradingview"), json={}, headers=forged)
+    assert answer.status_code == 200
+    [name] = door.asked("brain")
+    assert door.stand_ins[name].requests[0].headers["X-Forwarded-For"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("path", ["/", "/signals", "/analyze", "/metrics", "/docs", "/webhooks/tradingview"])
+async def test_the_public_port_knows_nothing_but_the_webhook_and_health(door: FrontDoor, path: str) -> None:
+    answer = await door.client.get(door.url("nginx", path))
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert not door.asked("brain")
+
+
+async def test_health_is_public(door: FrontDoor) -> None:
+    assert (await door.client.get(door.url("nginx", "/health"))).text == "alive"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_requests_are_spread_over_the_instances_of_a_service(door: FrontDoor, service: str) -> None:
+    for _ in range(4):
+        await door.client.get(door.url(service, "/status"))
+    assert set(door.asked(service)) == {f"{service}-0", f"{service}-1"}
+
+
+async def test_an_alert_refused_by_one_instance_is_taken_by_the_other(door: FrontDoor) -> None:
+    door.stand_ins["brain-0"].status = 503
+    answers = [await door.client.post(door.url("nginx", "/webhook/tradingview"), json={}) for _ in range(4)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["answered_by"] for answer in answers} == {"brain-1"}
+
+
+async def test_an_order_is_never_sent_to_a_second_instance(door: FrontDoor) -> None:
+    for name in ("execute-0", "execute-1"):
+        door.stand_ins[name].status = 503
+    answer = await door.client.post(door.url("execute", "/trade"), json={})
+    assert answer.status_code == 503
+    assert len(door.asked("execute")) == 1
+
+
+async def test_alerts_are_asked_for_again_at_once_after_all_instances_failed_for_a_moment(
+    door: FrontDoor,
+) -> None:
+    webhook = door.url("nginx", "/webhook/tradingview")
+    for name in ("brain-0", "brain-1"):
+        door.stand_ins[name].status = 503
+    failed = [await door.client.post(webhook, json={}) for _ in range(10)]
+    assert {answer.status_code for answer in failed} == {503}
+    for name in ("brain-0", "brain-1"):
+        door.stand_ins[name].status = 200
+    assert (await door.client.post(webhook, json={})).status_code == 200
+
+
+async def test_an_alert_that_is_too_long_is_refused_with_a_problem(door: FrontDoor) -> None:
+    answer = await door.client.post(
+        door.url("nginx", "/webhook/tradingview"), content=b"x" * (BODY_LIMIT_BYTES + 1)
+    )
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 413
+    assert not door.asked("brain")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_web_sockets_pass_through(door: FrontDoor, service: str) -> None:
+    async with connect(door.url(service, "/ws").replace("http://", "ws://")) as socket:
+        await socket.send("tick")
+        assert await socket.recv() == "tick"
+
+
+@pytest.mark.parametrize("port", ["nginx", "brain"])
+async def test_a_token_in_the_path_or_query_is_never_logged(door: FrontDoor, port: str) -> None:
+    paths = [
+        f"/webhook/tradingview/{TOKEN}",
+        f"/webhook/tradingview?token={TOKEN}",
+        f"/webhook//tradingview/{TOKEN}",
+    ]
+    for path in paths:
+        assert (await door.client.post(door.url(port, path), json={})).status_code == 200
+    before = door.log().count("413")
+    too_long = await door.client.post(door.url(port, paths[0]), content=b"x" * (BODY_LIMIT_BYTES + 1))
+    assert too_long.status_code == 413
+    await eventually(lambda: door.log().count("413") > before)
+    assert "/webhook/tradingview/***" in door.log()
+    assert TOKEN not in door.log()
+
+
+async def test_a_mistyped_webhook_address_is_not_logged_either(door: FrontDoor) -> None:
+    before = door.log().count("(unknown)")
+    await door.client.post(door.url("nginx", f"/webhook/tradingviw/{TOKEN}"), json={})
+    await eventually(lambda: door.log().count("(unknown)") > before)
+    assert TOKEN not in door.log()
+
+
+@pytest.fixture
+async def lonely_stack() -> AsyncIterator[LocalStack]:
+    """nginx whose instances answered once and are gone."""
+    with throwaway_stack() as stack:
+        runners = [await serve(StandIn(name), stack.ports.instance(name, 0)) for name in SERVICES]
+        await asyncio.to_thread(stack.start, only=["nginx"])
+        for runner in runners:
+            await runner.cleanup()
+        yield stack
+
+
+async def test_without_any_instance_the_sender_is_told_to_come_back(lonely_stack: LocalStack) -> None:
+    async with httpx.AsyncClient() as client:
+        webhook = f"http://127.0.0.1:{lonely_stack.ports.of('nginx')}/webhook/tradingview/{TOKEN}"
+        answer = await client.post(webhook, json={})
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == "5"
+    lonely_stack.stop()
+    assert TOKEN not in lonely_stack.layout.log_of("nginx").read_text()
+
+
+async def test_stop_finds_the_workers_of_a_killed_nginx_of_a_killed_supervisor(
+    lonely_stack: LocalStack,
+) -> None:
+    pid_files = [lonely_stack.layout.supervisor_pid, lonely_stack.layout.pid_file_of("nginx")]
+    supervisor, master = (psutil.Process(int(each.read_text())) for each in pid_files)
+    workers = master.children()
+    supervisor.kill()
+    master.kill()
+    await eventually(lambda: not any(map(live_process, pid_files)))  # a signal is not a death yet
+    assert lonely_stack.stop() == [f"process {worker.pid}" for worker in workers]
+    assert not listeners(lonely_stack.ports.all())
+
+
+async def test_a_killed_nginx_is_replaced_together_with_its_workers(door: FrontDoor) -> None:
+    master = psutil.Process(door.stack.kill_program("nginx", signal.SIGSTOP))
+    workers = master.children()
+    assert workers
+    door.stack.kill_program("nginx", signal.SIGKILL)
+    await eventually(lambda: not any(worker.is_running() for worker in workers))
+    await asyncio.to_thread(door.stack.await_program, "nginx")
+    assert (await door.client.get(door.url("nginx", "/health"))).text == "alive"

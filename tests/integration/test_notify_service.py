@@ -1,0 +1,377 @@
+"""NOTIFY against real servers and a stand-in for Telegram: facts on the queue become messages in the chat."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest
+from fastapi import FastAPI
+
+from services.notify.config import NotifySettings
+from services.notify.notify_service import build
+from shared import codec, topology
+from shared.database import Database
+from shared.lifecycle import Runtime
+from shared.models import AccountSnapshot, Envelope, Message
+from shared.rabbitmq_client import Publisher
+from shared.values import Severity
+from tests.broker import Broker
+from tests.integration.telegram_stand_in import TelegramStandIn, Trouble
+from tests.servers import Servers
+from tests.unit.notify import facts
+
+pytestmark = pytest.mark.servers
+
+TOKEN = "95:a-token-that-must-not-be-logged"
+CHAT_ID = "9500"
+SOON_S = 15.0
+
+
+@dataclass
+class World:
+    """The servers, the chat, and a way to say facts and to look into NOTIFY's database."""
+
+    servers: Servers
+    chat: TelegramStandIn
+    publisher: Publisher
+    database: Database
+
+    def settings(self, **changes: object) -> NotifySettings:
+        """Return NOTIFY's settings with Telegram pointing at the stand-in."""
+        given = {
+            name.removeprefix("PHOENIX_").lower(): value for name, value in self.servers.settings.items()
+        }
+        telegram = {
+            "telegram_bot_token": TOKEN,
+            "telegram_chat_id": CHAT_ID,
+            "telegram_base_url": self.chat.url,
+        }
+        return NotifySettings.model_validate(given | telegram | changes)
+
+    @asynccontextmanager
+    async def notify(self, instance: int = 0, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+        """Run one instance of NOTIFY and give a client of its HTTP side."""
+        runtime = Runtime(name="notify", instance=instance)
+        app: FastAPI = await build(runtime, self.settings(**changes))
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
+            try:
+                yield client
+            finally:
+                await runtime.stop()
+
+    async def waiting(self) -> int:
+        """Return how many notifications are neither delivered nor dropped."""
+        return int(
+            await self.database.fetch_value(
+                "SELECT count(*) FROM notifications WHERE delivered_at IS NULL AND dropped_at IS NULL"
+            )
+        )
+
+    async def stored(self) -> int:
+        """Return how many notifications are kept."""
+        return int(await self.database.fetch_value("SELECT count(*) FROM notifications"))
+
+
+@pytest.fixture
+async def world(servers: Servers) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database(
+                servers.postgres_url,
+                user="phoenix_notify",
+                password=servers.password("notify"),
+                schema="notify",
+                name="test",
+            )
+        )
+        for table in ("notifications", "inbox", "leases"):
+            await database.execute(f"DELETE FROM {table}")
+        publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
+        for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):  # what other tests have told
+            await Broker(servers).purge(queue.name)
+        chat = await stack.enter_async_context(TelegramStandIn())
+        yield World(servers, chat, publisher, database)
+
+
+def fact(payload: Message, at: datetime | None = None) -> Envelope:
+    """Return a fact nobody has told before."""
+    return codec.envelop(
+        payload,
+        correlation_id=facts.SIGNAL_ID,
+        causation_id=None,
+        occurred_at=at or datetime.now(UTC),
+        producer="test",
+        discriminator=(uuid4().hex,),
+    )
+
+
+def info(number: int) -> Message:
+    return msgspec.structs.replace(facts.ALERT, severity=Severity.INFO, kind=f"note_{number}", symbol=None)
+
+
+def critical(number: int) -> Message:
+    return msgspec.structs.replace(facts.ALERT, kind=f"danger_{number}", symbol=None)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = SOON_S) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not await condition():  # noqa: ASYNC110 - a database cannot wake us
+            await asyncio.sleep(0.05)
+
+
+def times_told(texts: list[str], words: str) -> int:
+    return sum(text.count(words) for text in texts)
+
+
+async def test_fact_on_the_queue_is_stored_and_arrives(world: World) -> None:
+    async with world.notify() as client:
+        envelope = fact(facts.CLOSED)
+        await world.publisher.send(envelope)
+        (text,) = await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+        assert text.startswith("LONG BTCUSDT closed, take profit: +143.17 USDT net\n")
+        assert envelope.event_id[-6:] in text
+        message = world.chat.messages[0]
+        assert (message.chat_id, message.token) == (CHAT_ID, TOKEN)
+
+        async def is_shown_as_delivered() -> bool:
+            shown = (await client.get("/notifications")).json()["notifications"]
+            return [one["delivered_at"] is not None for one in shown] == [True]
+
+        await eventually(is_shown_as_delivered)
+        assert (await client.get("/ready")).status_code == 200
+
+
+async def test_redelivered_fact_is_one_message(world: World) -> None:
+    async with world.notify():
+        envelope = fact(facts.OPENED)
+        for _ in range(3):
+            await world.publisher.send(envelope)
+        await world.publisher.send(fact(critical(1)))
+        texts = await world.chat.wait_for(lambda texts: times_told(texts, "Danger 1") == 1, SOON_S)
+        await eventually(lambda: _none_waits(world))
+        assert times_told(list(world.chat.texts), "LONG BTCUSDT opened") == 1, texts
+        assert await world.stored() == 2
+
+
+async def test_steps_on_the_way_are_consumed_and_not_told(world: World) -> None:
+    async with world.notify() as client:
+        for payload in facts.QUIET:
+            if topology.ROUTES[payload.SCHEMA][-1].exchange == topology.EVENTS.name:
+                route = topology.ROUTES[payload.SCHEMA][-1]
+                await world.publisher.publish(route.exchange, route.routing_key, codec.encode(fact(payload)))
+        await world.publisher.send(fact(critical(2)))
+        await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+        assert await world.stored() == 1
+        assert (await client.get("/ready")).json()["ready"] is True
+
+
+async def test_snapshot_sets_the_business_gauges(world: World) -> None:
+    snapshot = AccountSnapshot(
+        taken_at=datetime.now(UTC),
+        wallet_usdt=Decimal("10000"),
+        equity_usdt=Decimal("10000"),
+        available_usdt=Decimal("9000"),
+        positions=(),
+    )
+    async with world.notify() as client:
+        await world.publisher.send(fact(facts.CLOSED))
+        await world.publisher.send(fact(snapshot))
+
+        async def is_measured() -> bool:
+            page = (await client.get("/metrics")).text
+            return (
+                'phoenix_exposure_usdt{side="long"} 0.0' in page
+                and re.search(r'phoenix_trade_results_total\{result="won"\} [1-9]', page) is not None
+            )
+
+        await eventually(is_measured)
+
+
+async def test_message_waits_as_long_as_telegram_asks_and_arrives(world: World) -> None:
+    world.chat.answer_next_with(Trouble(429, "Too Many Requests", retry_after_s=3))
+    async with world.notify():
+        asked_at = asyncio.get_running_loop().time()
+        await world.publisher.send(fact(critical(3)))
+        await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+        assert asyncio.get_running_loop().time() - asked_at >= 3.0
+        assert world.chat.requests == 2
+
+
+async def test_message_whose_answer_was_lost_comes_again_with_the_same_tail(world: World) -> None:
+    world.chat.answer_next_with(Trouble(500, "Internal Server Error", arrives=True))
+    async with world.notify():
+        envelope = fact(critical(4))
+        await world.publisher.send(envelope)
+        texts = await world.chat.wait_for(lambda texts: len(texts) == 2, SOON_S)
+        assert texts[0] == texts[1]
+        assert envelope.event_id[-6:] in texts[0]
+
+
+async def test_hanging_telegram_holds_up_no_fact(world: World) -> None:
+    world.chat.answer_next_with(Trouble(500, hang_s=30))
+    async with world.notify() as client:
+        await world.publisher.send(fact(critical(5)))
+        await eventually(lambda: _asked(world, 1))
+        for number in range(20):
+            await world.publisher.send(fact(critical(100 + number)))
+
+        async def all_are_kept() -> bool:
+            return await world.stored() == 21
+
+        await eventually(all_are_kept, timeout_s=3.0)
+        assert (await client.get("/ready")).status_code == 200
+        await world.chat.wait_for(lambda texts: times_told(texts, "Danger 5") == 1, SOON_S)
+
+
+async def test_outage_of_telegram_delays_and_loses_nothing(world: World) -> None:
+    async with world.notify() as client:
+        await world.chat.vanish()
+        for number in range(6):
+            await world.publisher.send(fact(info(number)))
+        await world.publisher.send(fact(critical(6)))
+
+        async def all_are_kept() -> bool:
+            return await world.stored() == 7
+
+        await eventually(all_are_kept)
+        assert (await client.get("/ready")).status_code == 200, "Telegram is no dependency"
+        await eventually(lambda: _attempts(world, 2))
+        await world.chat.appear()
+        texts = await world.chat.wait_for(lambda texts: times_told(texts, "Note ") == 6, 2 * SOON_S)
+        assert times_told(texts, "Danger 6") == 1
+        assert "Danger 6" in texts[0], "danger goes first"
+        assert texts[1].startswith("6 messages\n"), "waiting infos are folded into one"
+
+
+async def test_old_info_is_dropped_with_one_word_about_it_and_danger_is_not(world: World) -> None:
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    async with world.notify():
+        for number in range(5):
+            await world.publisher.send(fact(info(number), at=an_hour_ago))
+        await world.publisher.send(fact(critical(7), at=an_hour_ago))
+        await world.chat.wait_for(
+            lambda texts: times_told(texts, "Danger 7") == 1 and bool(_dropped_told(texts)), 2 * SOON_S
+        )
+        await eventually(lambda: _none_waits(world))
+        await world.publisher.send(fact(critical(8)))
+        texts = await world.chat.wait_for(lambda texts: times_told(texts, "Danger 8") == 1, SOON_S)
+        assert times_told(texts, "Note ") == 0
+        assert sum(_dropped_told(texts)) == 5, texts
+
+
+async def test_chat_that_refuses_is_recorded_and_the_next_message_goes_on(world: World) -> None:
+    world.chat.answer_next_with(Trouble(403, "Forbidden: bot was blocked by the user"))
+    async with world.notify() as client:
+        await world.publisher.send(fact(critical(9)))
+        await eventually(lambda: _asked(world, 1))
+        await world.publisher.send(fact(critical(10)))
+        await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
+        shown = (await client.get("/notifications")).json()["notifications"]
+        because = {one["title"]: one["dropped_because"] for one in shown}
+        assert "blocked by the user" in because["Danger 9"]
+
+
+async def test_two_replicas_are_one_sender_and_the_other_takes_over(world: World) -> None:
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(world.notify(0))
+        async with world.notify(1):
+            for number in range(4):
+                await world.publisher.send(fact(critical(number)))
+            await world.chat.wait_for(lambda texts: len(texts) == 4, SOON_S)
+            at_s = [message.at_s for message in world.chat.messages]
+            assert all(later - earlier > 0.9 for earlier, later in pairwise(at_s))
+            assert len(set(world.chat.texts)) == 4, "each was told by one of them"
+            holders = await world.database.fetch("SELECT holder FROM leases WHERE name = 'telegram'")
+            assert len(holders) == 1
+            await first.aclose()
+            await world.publisher.send(fact(critical(11)))
+            await world.chat.wait_for(lambda texts: times_told(texts, "Danger 11") == 1, SOON_S)
+
+
+async def test_without_a_token_notifications_are_kept_and_not_sent(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with world.notify(telegram_bot_token=None, telegram_chat_id=None) as client:
+        await world.publisher.send(fact(critical(12)))
+
+        async def is_kept() -> bool:
+            return await world.stored() == 1
+
+        await eventually(is_kept)
+        (shown,) = (await client.get("/notifications")).json()["notifications"]
+        assert shown["dropped_because"] == "no_channel"
+        assert await world.waiting() == 0
+    assert capsys.readouterr().out.count("telegram_not_set_up") == 1
+
+
+async def test_operator_alert_needs_the_key_and_arrives(world: World) -> None:
+    body = {"severity": "critical", "kind": "disk_full", "text": "92 % used"}
+    key = world.servers.settings["PHOENIX_API_KEY"]
+    async with world.notify() as client:
+        refused = await client.post("/alert", json=body)
+        assert refused.status_code == 401
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert (await client.post("/alert", json=body, headers={"X-API-Key": key})).status_code == 202
+        (text,) = await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+        assert text.startswith("🚨 Disk full\n92 % used\n")
+
+
+async def test_alertmanager_webhook_with_bearer_token_arrives_once(world: World) -> None:
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "QueueDeep", "severity": "warning"},
+        "annotations": {"summary": "500 messages wait"},
+        "startsAt": "2026-11-20T11:59:00Z",
+        "fingerprint": uuid4().hex,
+    }
+    webhook = {"version": "4", "status": "firing", "receiver": "notify", "alerts": [alert]}
+    key = world.servers.settings["PHOENIX_API_KEY"]
+    async with world.notify() as client:
+        for _ in range(2):
+            answer = await client.post("/alert", json=webhook, headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 202
+        await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+        assert await world.stored() == 1
+        nonsense = await client.post("/alert", json={"alerts": 1}, headers={"X-API-Key": key})
+        assert nonsense.status_code == 422
+        assert json.loads(nonsense.text)["errors"]
+
+
+async def test_token_never_reaches_the_log(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.chat.answer_next_with(Trouble(401, f"Unauthorized {TOKEN}"), Trouble(400, f"bad {TOKEN}"))
+    async with world.notify() as client:
+        await world.publisher.send(fact(critical(13)))
+        await eventually(lambda: _asked(world, 2))
+        await eventually(lambda: _none_waits(world))
+        shown = (await client.get("/notifications")).text
+    captured = capsys.readouterr()
+    assert "telegram_message_not_delivered" in captured.out
+    assert TOKEN not in captured.out + captured.err + shown
+
+
+async def _none_waits(world: World) -> bool:
+    return await world.waiting() == 0
+
+
+async def _asked(world: World, times: int) -> bool:
+    return world.chat.requests >= times
+
+
+async def _attempts(world: World, count: int) -> bool:
+    made = await world.database.fetch_value("SELECT coalesce(sum(attempts), 0) FROM notifications")
+    return int(made) >= count
+
+
+def _dropped_told(texts: list[str]) -> list[int]:
+    """Return the numbers of dropped messages the chat was told."""
+    return [int(number) for text in texts for number in re.findall(r"(\d+) info messages were too old", text)]

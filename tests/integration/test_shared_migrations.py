@@ -1,0 +1,101 @@
+"""Migrations on a real PostgreSQL: each file once, in order, whole or not at all, by one runner at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from infrastructure.postgres.migrate import SERVICES, MigrationSettings, migrate, migrations
+from shared.errors import OperatorNeeded
+from tests.servers import Servers
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def empty(servers: Servers) -> AsyncIterator[MigrationSettings]:
+    """Settings of a new, empty database on the test server."""
+    name = f"test_{uuid4().hex[:8]}"
+    admin = await asyncpg.connect(servers.postgres_dsn())
+    await admin.execute(f"CREATE DATABASE {name}")
+    passwords = {
+        f"{role}_db_password": servers.settings[f"PHOENIX_{role.upper()}_DB_PASSWORD"]
+        for role in ("admin", *SERVICES)
+    }
+    url = servers.postgres_url.rsplit("/", 1)[0] + f"/{name}"
+    yield MigrationSettings.model_validate({"postgres_url": url} | passwords)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "0001_pre_first.sql").write_text("CREATE TABLE first (n int); INSERT INTO first VALUES (1);")
+    (tmp_path / "0002_pre_second.sql").write_text("CREATE TABLE second (n int);")
+    return tmp_path
+
+
+async def test_our_migrations_bring_an_empty_database_up_and_a_second_run_changes_nothing(
+    empty: MigrationSettings,
+) -> None:
+    assert await migrate(empty) == [each.name for each in migrations()]
+    assert await migrate(empty) == []
+
+
+async def test_only_what_is_missing_is_applied(empty: MigrationSettings, folder: Path) -> None:
+    await migrate(empty, folder)
+    (folder / "0003_post_third.sql").write_text("DROP TABLE second;")
+    assert await migrate(empty, folder) == ["0003_post_third"]
+
+
+async def test_an_applied_file_that_was_edited_is_refused(empty: MigrationSettings, folder: Path) -> None:
+    await migrate(empty, folder)
+    (folder / "0001_pre_first.sql").write_text("CREATE TABLE first (n bigint);")
+    with pytest.raises(OperatorNeeded, match="0001_pre_first was edited"):
+        await migrate(empty, folder)
+
+
+async def test_runners_at_the_same_time_apply_each_file_once(empty: MigrationSettings, folder: Path) -> None:
+    results = await asyncio.gather(*(migrate(empty, folder) for _ in range(4)))
+    assert sorted(results) == [[], [], [], ["0001_pre_first", "0002_pre_second"]]
+    assert await _value(empty, "SELECT count(*) FROM first") == 1
+
+
+async def test_a_file_that_fails_leaves_nothing_of_itself_behind(
+    empty: MigrationSettings, folder: Path
+) -> None:
+    broken = folder / "0003_pre_broken.sql"
+    broken.write_text("CREATE TABLE half (n int); INSERT INTO no_such_table VALUES (1);")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await migrate(empty, folder)
+    assert await _value(empty, "SELECT to_regclass('half') IS NULL")
+    assert await _value(empty, "SELECT max(number) FROM schema_migrations") == 2
+    broken.write_text("CREATE TABLE half (n int);")
+    assert await migrate(empty, folder) == ["0003_pre_broken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("0002_pre_again.sql", "number 2 stands twice"),
+        ("0003_later_third.sql", "is not named"),
+        ("third.sql", "is not named"),
+    ],
+)
+def test_a_file_name_that_does_not_fit_is_refused(folder: Path, name: str, complaint: str) -> None:
+    (folder / name).write_text("SELECT 1;")
+    with pytest.raises(OperatorNeeded, match=complaint):
+        migrations(folder)
+
+
+async def _value(settings: MigrationSettings, query: str) -> object:
+    connection = await asyncpg.connect(
+        settings.postgres_url, user="phoenix_admin", password=settings.admin_db_password.get_secret_value()
+    )
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()

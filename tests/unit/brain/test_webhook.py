@@ -1,0 +1,216 @@
+"""The webhook over HTTP: every door, every refusal, and nothing accepted that is not durable."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from services.brain.doors import Keys
+from services.brain.webhook import BODY_BYTES_MAX, PATH, Intake, add_webhook
+from shared.clock import ManualClock
+from shared.errors import BrokerUnavailable
+from shared.http_api import create_app
+from shared.lifecycle import Runtime
+from shared.values import Signal
+from tests.unit.brain.builders import API_KEY, NOON, SECRET
+
+ALERT: dict[str, object] = {"symbol": "BTCUSDT.P", "action": "buy", "price": 50000}
+WITH_SECRET = ALERT | {"secret": SECRET}
+
+
+class Broker:
+    """Confirms signals, or does not."""
+
+    def __init__(self) -> None:
+        self.confirmed: list[Signal] = []
+        self.away = False
+
+    async def accept(self, signal: Signal) -> None:
+        if self.away:
+            raise BrokerUnavailable("away")
+        self.confirmed.append(signal)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+async def http(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Runtime(name="brain", instance=0), "BRAIN", "")
+    intake = Intake(
+        keys=Keys(webhook_secret=SECRET, api_key=API_KEY),
+        instance="brain-0",
+        known_symbols=frozenset({"BTCUSDT"}),
+        confidence_default=Decimal("0.8"),
+        dedupe_window_s=60,
+        clock=ManualClock(NOON),
+        publisher=broker,
+    )
+    add_webhook(app, intake)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://brain") as client:
+        yield client
+
+
+def signed(body: bytes, timestamp: str, secret: str = SECRET) -> dict[str, str]:
+    signature = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"X-Signature": signature, "X-Timestamp": timestamp}
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_alert_with_the_secret_is_accepted_once_durable(
+    http: httpx.AsyncClient, broker: Broker
+) -> None:
+    before = counted("phoenix_webhook_requests_total", status="200", reason="accepted")
+    answer = await http.post(PATH, json=WITH_SECRET)
+    assert answer.status_code == 200
+    [signal] = broker.confirmed
+    assert answer.json() == {
+        "status": "accepted",
+        "signal_id": signal.signal_id,
+        "symbol": "BTCUSDT",
+        "action": "long",
+    }
+    assert counted("phoenix_webhook_requests_total", status="200", reason="accepted") == before + 1
+
+
+async def test_json_sent_as_plain_text_is_read_all_the_same(http: httpx.AsyncClient, broker: Broker) -> None:
+    body = json.dumps(WITH_SECRET)
+    answer = await http.post(PATH, content=body, headers={"Content-Type": "text/plain; charset=utf-8"})
+    assert answer.status_code == 200
+    assert len(broker.confirmed) == 1
+
+
+NOW = str(int(NOON.timestamp()))
+BODY = json.dumps(ALERT).encode()
+
+OPEN_DOORS: dict[str, Callable[[], tuple[str, bytes, dict[str, str]]]] = {
+    "body": lambda: (PATH, json.dumps(WITH_SECRET).encode(), {}),
+    "path": lambda: (f"{PATH}/{SECRET}", BODY, {}),
+    "operator key": lambda: (PATH, BODY, {"X-API-Key": API_KEY}),
+    "signature": lambda: (PATH, BODY, signed(BODY, NOW)),
+    "signature, a minute off": lambda: (PATH, BODY, signed(BODY, str(int(NOW) - 60))),
+    "two at once": lambda: (f"{PATH}/{SECRET}", json.dumps(WITH_SECRET).encode(), {}),
+}
+CLOSED_DOORS: dict[str, Callable[[], tuple[str, bytes, dict[str, str]]]] = {
+    "none": lambda: (PATH, BODY, {}),
+    "body, wrong": lambda: (PATH, json.dumps(ALERT | {"secret": "guess"}).encode(), {}),
+    "body, no text": lambda: (PATH, json.dumps(ALERT | {"secret": None}).encode(), {}),
+    "path, wrong": lambda: (f"{PATH}/guess", BODY, {}),
+    "path, wrong, beside a right body": lambda: (f"{PATH}/guess", json.dumps(WITH_SECRET).encode(), {}),
+    "operator key, wrong": lambda: (PATH, BODY, {"X-API-Key": SECRET}),
+    "signature by another key": lambda: (PATH, BODY, signed(BODY, NOW, "guess")),
+    "signature of another body": lambda: (PATH, BODY, signed(b"{}", NOW)),
+    "signature, too old": lambda: (PATH, BODY, signed(BODY, str(int(NOW) - 61))),
+    "signature, from the future": lambda: (PATH, BODY, signed(BODY, str(int(NOW) + 61))),
+    "signature without a time": lambda: (PATH, BODY, {"X-Signature": signed(BODY, "")["X-Signature"]}),
+    "signature, time no number": lambda: (PATH, BODY, signed(BODY, "now")),
+}
+
+
+@pytest.mark.parametrize("door", OPEN_DOORS)
+async def test_open_doors(door: str, http: httpx.AsyncClient, broker: Broker) -> None:
+    path, body, headers = OPEN_DOORS[door]()
+    answer = await http.post(path, content=body, headers=headers)
+    assert answer.status_code == 200
+    assert len(broker.confirmed) == 1
+
+
+@pytest.mark.parametrize("door", CLOSED_DOORS)
+async def test_closed_doors(
+    door: str, http: httpx.AsyncClient, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, body, headers = CLOSED_DOORS[door]()
+    answer = await http.post(path, content=body, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert broker.confirmed == []
+    told = capsys.readouterr().out + answer.text
+    assert "alert_refused" in told
+    for secret in (SECRET, API_KEY, "guess", headers.get("X-Signature", SECRET)):
+        assert secret not in told
+
+
+async def test_refused_proof_is_counted_by_door(http: httpx.AsyncClient) -> None:
+    before = counted("phoenix_auth_failures_total", door="webhook_path")
+    await http.post(f"{PATH}/guess", content=BODY)
+    assert counted("phoenix_auth_failures_total", door="webhook_path") == before + 1
+
+
+async def test_secret_is_gone_from_what_is_kept(http: httpx.AsyncClient, broker: Broker) -> None:
+    await http.post(PATH, json=WITH_SECRET | {"comment": f"my key is {SECRET}"})
+    assert SECRET not in str(broker.confirmed[0])
+
+
+async def test_secret_in_a_wrong_field_does_not_come_back(
+    http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = await http.post(PATH, json=WITH_SECRET | {"price": SECRET})
+    assert answer.status_code == 422
+    assert SECRET not in answer.text + capsys.readouterr().out
+
+
+async def test_malformed_body_is_400(http: httpx.AsyncClient) -> None:
+    answer = await http.post(PATH, content=b'{"secret": ')
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["detail"]
+
+
+async def test_unfit_field_is_422_with_field_value_and_advice(http: httpx.AsyncClient) -> None:
+    answer = await http.post(PATH, json=WITH_SECRET | {"confidence": 7})
+    problem = answer.json()
+    assert (answer.status_code, problem["field"], problem["given"]) == (422, "confidence", "7")
+    assert "between 0 and 1" in problem["advice"]
+
+
+async def test_unfit_field_of_a_stranger_is_401_first(http: httpx.AsyncClient) -> None:
+    assert (await http.post(PATH, json=ALERT | {"confidence": 7})).status_code == 401
+
+
+async def test_body_over_the_limit_is_413_when_announced(http: httpx.AsyncClient) -> None:
+    body = json.dumps(WITH_SECRET | {"comment": "x" * BODY_BYTES_MAX}).encode()
+    assert (await http.post(PATH, content=body)).status_code == 413
+
+
+async def test_body_over_the_limit_is_413_when_it_comes_in_chunks(http: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100 * BODY_BYTES_MAX:
+            sent += 1024
+            yield b"x" * 1024
+
+    assert (await http.post(PATH, content=endless())).status_code == 413
+
+
+async def test_body_at_the_limit_is_read(http: httpx.AsyncClient) -> None:
+    body = json.dumps(WITH_SECRET).encode()
+    assert (await http.post(PATH, content=body + b" " * (BODY_BYTES_MAX - len(body)))).status_code == 200
+
+
+async def test_broker_away_is_503_so_that_the_alert_is_sent_again(
+    http: httpx.AsyncClient, broker: Broker
+) -> None:
+    broker.away = True
+    answer = await http.post(PATH, json=WITH_SECRET)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Send it again" in answer.json()["detail"]
+
+
+async def test_documentation_has_examples_that_can_be_pasted(http: httpx.AsyncClient) -> None:
+    described = (await http.get("/openapi.json")).json()["paths"]
+    for path in (PATH, PATH + "/{token}"):
+        content = described[path]["post"]["requestBody"]["content"]
+        assert {"entry", "strategy", "exit"} <= set(content["application/json"]["examples"])
+        assert set(described[path]["post"]["responses"]) >= {"200", "401", "413", "422", "503"}

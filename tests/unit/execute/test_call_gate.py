@@ -1,0 +1,100 @@
+"""When the exchange may be called: a ban holds all, the breaker holds entries, weight is kept for exits."""
+
+import pytest
+
+from services.execute.call_gate import BAN_S_MIN, FAILURES_MAX, OPEN_S, CallGate, Urgency
+
+NOW = 1_000.0
+
+
+def gate() -> CallGate:
+    return CallGate(2_400)
+
+
+def passing(under_test: CallGate, now: float = NOW) -> set[Urgency]:
+    return {each for each in Urgency if under_test.why_closed(each, now) is None}
+
+
+def test_everything_passes_at_first() -> None:
+    assert passing(gate()) == set(Urgency)
+
+
+def test_breaker_opens_after_five_failures_in_a_row_and_holds_entries_only() -> None:
+    under_test = gate()
+    for _ in range(FAILURES_MAX - 1):
+        under_test.failed(NOW)
+    assert passing(under_test) == set(Urgency)
+    under_test.failed(NOW)
+    assert passing(under_test) == {Urgency.READ, Urgency.EXIT}
+    assert under_test.is_open(NOW)
+
+
+def test_an_answer_between_failures_starts_the_count_again() -> None:
+    under_test = gate()
+    for _ in range(FAILURES_MAX * 2):
+        under_test.failed(NOW)
+        under_test.answered()
+    assert passing(under_test) == set(Urgency)
+
+
+def test_open_breaker_closes_with_the_first_answer() -> None:
+    under_test = gate()
+    for _ in range(FAILURES_MAX):
+        under_test.failed(NOW)
+    under_test.answered()
+    assert passing(under_test) == set(Urgency)
+    assert not under_test.is_open(NOW)
+
+
+def test_half_open_lets_one_try_pass_and_opens_again_at_the_next_failure() -> None:
+    under_test = gate()
+    for _ in range(FAILURES_MAX):
+        under_test.failed(NOW)
+    later = NOW + OPEN_S
+    assert passing(under_test, later) == set(Urgency)
+    under_test.failed(later)
+    assert Urgency.ENTRY not in passing(under_test, later)
+
+
+def test_ban_holds_exits_too_and_only_as_long_as_it_lasts() -> None:
+    under_test = gate()
+    under_test.banned(NOW, 120)
+    under_test.banned(NOW, 5)
+    assert passing(under_test, NOW + 119.9) == set()
+    assert passing(under_test, NOW + 120) == set(Urgency)
+
+
+def test_ban_without_a_time_lasts_a_moment() -> None:
+    under_test = gate()
+    under_test.banned(NOW, 0)
+    assert passing(under_test, NOW + BAN_S_MIN / 2) == set()
+    assert passing(under_test, NOW + BAN_S_MIN) == set(Urgency)
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        (1_679, set(Urgency)),
+        (1_680, {Urgency.READ, Urgency.EXIT}),
+        (2_159, {Urgency.READ, Urgency.EXIT}),
+        (2_160, {Urgency.EXIT}),
+        (2_399, {Urgency.EXIT}),
+    ],
+)
+def test_weight_is_kept_for_exits(used: int, expected: set[Urgency]) -> None:
+    under_test = gate()
+    under_test.weighed(used, NOW)
+    assert passing(under_test, NOW + 1) == expected
+
+
+def test_allowed_weight_is_learned_from_the_exchange() -> None:
+    under_test = gate()
+    under_test.weighed(2_399, NOW)
+    under_test.allow(100_000)
+    assert passing(under_test, NOW) == set(Urgency)
+
+
+def test_weight_of_a_past_minute_does_not_count() -> None:
+    under_test = gate()
+    under_test.weighed(2_399, NOW)
+    assert passing(under_test, NOW + 60) == set(Urgency)

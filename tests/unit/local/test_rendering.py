@@ -1,0 +1,126 @@
+"""Rendered configurations: private, complete, and with no secret where others can read it."""
+
+import configparser
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from infrastructure.local import rendering
+from infrastructure.local.layout import REPOSITORY
+from infrastructure.local.ports import REPLICAS_MAX, Ports
+from tests.unit.local.test_plan import LAYOUT, table
+
+NGINX = REPOSITORY / "infrastructure" / "nginx_lb"
+
+
+def nginx(name: str, replicas: int = 1) -> str:
+    values = rendering.nginx_values(LAYOUT, Ports(8000), replicas, "www-data")
+    return rendering.fill_template((NGINX / name).read_text(), values)
+
+
+def test_an_unknown_placeholder_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        rendering.fill_template("listen ${PHOENIX_NOBODY_KNOWS};", {})
+
+
+def test_nginx_variables_are_left_alone() -> None:
+    assert rendering.fill_template("$host ${PHOENIX_A}", {"PHOENIX_A": "b"}) == "$host b"
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "upstream.conf"])
+def test_the_nginx_templates_are_filled_completely(name: str) -> None:
+    lines = [line for line in nginx(name).splitlines() if not line.lstrip().startswith("#")]
+    assert not re.search(r"\$\{PHOENIX_", "\n".join(lines))
+
+
+def test_nginx_listens_on_loopback_only() -> None:
+    addresses = re.findall(r"listen (\S+);", nginx("nginx.conf"))
+    assert addresses == [f"127.0.0.1:{port}" for port in (8080, 8100, 8101, 8102, 8103)]
+
+
+@pytest.mark.parametrize("replicas", range(1, REPLICAS_MAX + 1))
+def test_every_instance_is_checked_and_several_have_a_last_resort(replicas: int) -> None:
+    upstreams = nginx("upstream.conf", replicas)
+    assert upstreams.count("127.0.0.1:8120 max_fails=3 fail_timeout=30s;") == 1
+    assert upstreams.count("max_fails=3 fail_timeout=30s;") == 4 * replicas
+    assert upstreams.count("max_fails=0 backup;") == (4 * replicas if replicas > 1 else 0)
+
+
+def test_broker_definitions_keep_the_topology_and_add_our_user() -> None:
+    topology = (REPOSITORY / "infrastructure/rabbitmq/definitions.json").read_text()
+    definitions = json.loads(rendering.broker_definitions(topology, "s3cret", b"salt"))
+    assert definitions["queues"] == json.loads(topology)["queues"]
+    assert [user["name"] for user in definitions["users"]] == ["phoenix"]
+    assert definitions["permissions"][0]["vhost"] == "/trading"
+    assert "s3cret" not in json.dumps(definitions)
+
+
+def test_the_topology_in_git_holds_no_user() -> None:
+    topology = json.loads((REPOSITORY / "infrastructure/rabbitmq/definitions.json").read_text())
+    assert "users" not in topology
+
+
+def test_password_hash_is_the_one_of_the_brokers_documentation() -> None:
+    salt = bytes.fromhex("908DC60A")
+    assert (
+        rendering.rabbit_password_hash("test12", salt) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+    )
+
+
+def supervisor_sections(replicas: int = 1) -> configparser.RawConfigParser:
+    text = rendering.supervisor_conf(table(replicas), LAYOUT, {"PHOENIX_ENV_FILE": "/home/50%/phoenix.env"})
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=True)
+    parser.read_string(text)
+    return parser
+
+
+def test_every_program_is_restarted_and_rotates_its_log() -> None:
+    sections = supervisor_sections(replicas=2)
+    for program in table(2):
+        section = sections[f"program:{program.name}"]
+        assert section["autorestart"] == "true"
+        assert section["stdout_logfile"] == str(LAYOUT.logs / f"{program.name}.log")
+        assert int(section["stdout_logfile_maxbytes"]) == 10_000_000
+        assert section["stdout_logfile_backups"] == "3"
+
+
+def test_a_program_is_started_through_the_launcher_that_notes_its_pid() -> None:
+    command = shlex.split(supervisor_sections()["program:redis"]["command"])
+    assert command[:3] == [sys.executable, "-I", "-S"]
+    assert command[3:5] == [str(rendering.LAUNCHER), str(LAYOUT.run / "redis.pid")]
+    assert command[5:] == ["/usr/bin/redis-server", str(LAYOUT.redis / "redis.conf")]
+
+
+def test_postgres_runs_without_the_launcher_because_its_user_may_not_reach_it() -> None:
+    command = shlex.split(supervisor_sections()["program:postgres"]["command"])
+    assert command[0] == "/usr/lib/postgresql/15/bin/postgres"
+
+
+def test_only_programs_of_ours_learn_where_the_settings_are() -> None:
+    sections = supervisor_sections()
+    with_settings = {
+        name.removeprefix("program:")
+        for name in sections.sections()
+        if "PHOENIX_ENV_FILE" in sections[name].get("environment", "")
+    }
+    assert with_settings == {"paper_exchange", "brain-0", "risk-0", "execute-0", "notify-0", "market_feed"}
+
+
+def test_percent_signs_are_escaped_for_supervisord() -> None:
+    assert (
+        'PHOENIX_ENV_FILE="/home/50%%/phoenix.env"' in supervisor_sections()["program:brain-0"]["environment"]
+    )
+
+
+def test_server_configurations_bind_loopback_and_use_their_own_directories() -> None:
+    redis = rendering.redis_conf("appendonly yes", LAYOUT, 8174, "pw")
+    assert redis.splitlines() == [
+        "appendonly yes", "bind 127.0.0.1", "port 8174", f'dir "{LAYOUT.redis}"', "requirepass pw",
+    ]  # fmt: skip
+    rabbitmq = rendering.rabbitmq_conf("heartbeat = 10", LAYOUT, Ports(8000))
+    assert "management.tcp.ip = 127.0.0.1" in rabbitmq
+    assert f"load_definitions = {Path(LAYOUT.rabbitmq)}/definitions.json" in rabbitmq

@@ -1,0 +1,47 @@
+"""Which settings win, and how many instances a running system has."""
+
+from pathlib import Path
+
+from infrastructure.local.stack import LocalStack, instances_in
+from infrastructure.local.supervision import ProcessInfo
+
+
+def running(name: str) -> ProcessInfo:
+    return ProcessInfo(name=name, state="RUNNING", pid=1, uptime_s=1, problem="")
+
+
+def test_the_users_file_wins_over_the_installation_and_this_runs_settings_over_both(tmp_path: Path) -> None:
+    home, user_file = tmp_path / "home", tmp_path / ".env"
+    (home / "run").mkdir(parents=True)
+    (home / "phoenix.env").write_text(
+        "PHOENIX_A=installation\nPHOENIX_B=installation\nPHOENIX_C=installation\n"
+    )
+    user_file.write_text("PHOENIX_B=user\nPHOENIX_C=user\n")
+    (home / "run" / "overrides.env").write_text("PHOENIX_C=run\n")
+    stack = LocalStack(home, user_env_file=user_file)
+    assert stack.settings() == {"PHOENIX_A": "installation", "PHOENIX_B": "user", "PHOENIX_C": "run"}
+
+
+def test_a_users_file_that_does_not_exist_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "phoenix.env").write_text("PHOENIX_A=1\n")
+    stack = LocalStack(tmp_path, user_env_file=tmp_path / "missing.env")
+    assert stack.env_files() == [tmp_path / "phoenix.env"]
+
+
+def test_the_port_base_of_the_installation_is_remembered(tmp_path: Path) -> None:
+    (tmp_path / "phoenix.env").write_text("PHOENIX_PORT_BASE=9000\n")
+    assert LocalStack(tmp_path).ports.base == 9000
+    assert LocalStack(tmp_path, port_base=7000).ports.base == 7000
+    assert LocalStack(tmp_path / "fresh").ports.base == 8000
+
+
+def test_instances_are_counted_from_what_runs() -> None:
+    assert instances_in({}) == 1
+    names = ["redis", "brain-0", "brain-1", "risk-0", "risk-1"]
+    assert instances_in({name: running(name) for name in names}) == 2
+
+
+def test_stopping_and_asking_what_never_ran_is_harmless(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "nothing")
+    assert stack.stop() == []
+    assert stack.status() == []

@@ -1,0 +1,38 @@
+"""The settings of NOTIFY refuse half a Telegram."""
+
+import pytest
+from pydantic import ValidationError
+
+from services.notify.config import NotifySettings
+
+NEEDED = {
+    "amqp_url": "amqp://127.0.0.1:1/%2Ftrading",
+    "redis_url": "redis://127.0.0.1:1/0",
+    "postgres_url": "postgresql://127.0.0.1:1/phoenix",
+    "api_key": "k" * 16,
+    "notify_db_password": "p",
+}
+
+
+def settings(**given: object) -> NotifySettings:
+    return NotifySettings.model_validate(NEEDED | given)
+
+
+def test_without_telegram_is_a_whole_configuration() -> None:
+    assert settings().telegram_bot_token is None
+    assert settings(telegram_bot_token="", telegram_chat_id="").telegram_chat_id is None
+
+
+@pytest.mark.parametrize("half", [{"telegram_bot_token": "95:x"}, {"telegram_chat_id": "95"}])
+def test_token_without_chat_or_chat_without_token_is_refused(half: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="both or not at all"):
+        settings(**half)
+
+
+@pytest.mark.parametrize("chat_id", ["95", "-10095", "@phoenix"])
+def test_chat_ids(chat_id: str) -> None:
+    assert settings(telegram_bot_token="95:x", telegram_chat_id=chat_id).telegram_chat_id == chat_id
+
+
+def test_token_is_never_shown() -> None:
+    assert "sesame" not in repr(settings(telegram_bot_token="95:sesame", telegram_chat_id="95"))

@@ -1,0 +1,1 @@
+"""Examples for every rule of the paper exchange."""

@@ -1,0 +1,115 @@
+"""The runtime in one process: the order of opening and closing, readiness, what a stop does."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from shared import lifecycle
+from shared.errors import BrokerUnavailable
+from shared.lifecycle import Runtime
+
+
+class Resource:
+    """Writes down when it is opened and closed."""
+
+    def __init__(self, name: str, story: list[str]) -> None:
+        self._name = name
+        self._story = story
+
+    async def __aenter__(self) -> Self:
+        self._story.append(f"open {self._name}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._story.append(f"close {self._name}")
+
+    async def ping(self) -> None:
+        """Answer."""
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime(name="sample", instance=1)
+
+
+def test_a_process_is_known_by_its_name_and_instance(runtime: Runtime) -> None:
+    assert runtime.holder == "sample-1"
+
+
+async def test_resources_are_closed_in_reverse_after_drains_and_loops(runtime: Runtime) -> None:
+    story: list[str] = []
+
+    async def loop() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            story.append("loop ended")
+
+    async def drain() -> None:
+        story.append("drained")
+
+    await runtime.open(Resource("database", story), ping_as="postgresql")
+    await runtime.open(Resource("consumer", story))
+    runtime.spawn("loop", loop)
+    runtime.on_drain(drain)
+    await asyncio.sleep(0)
+    await runtime.stop()
+    assert story == [
+        "open database",
+        "open consumer",
+        "drained",
+        "loop ended",
+        "close consumer",
+        "close database",
+    ]
+
+
+async def test_drains_wait_at_the_same_time_and_a_failing_one_stops_nobody(runtime: Runtime) -> None:
+    """One after another, three patient consumers alone would use up the time in which a service must stop."""
+    together = asyncio.Barrier(2)
+    drained = 0
+
+    async def patient() -> None:
+        nonlocal drained
+        await together.wait()
+        drained += 1
+
+    async def failing() -> None:
+        raise BrokerUnavailable("gone")
+
+    for drain in (patient, failing, patient):
+        runtime.on_drain(drain)
+    async with asyncio.timeout(1):
+        await runtime.stop()
+    assert drained == 2
+
+
+async def test_only_what_was_opened_with_a_name_counts_for_readiness(runtime: Runtime) -> None:
+    await runtime.open(Resource("database", []), ping_as="postgresql")
+    await runtime.open(Resource("cache", []))
+    assert await runtime.readiness() == {"postgresql": "ok"}
+
+
+async def test_a_ping_without_an_answer_is_told_in_words(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "PING_TIMEOUT_S", 0.01)
+
+    async def silent() -> None:
+        await asyncio.Event().wait()
+
+    runtime.pings["redis"] = silent
+    assert await runtime.readiness() == {"redis": "no answer within 0.01 s"}
+
+
+async def test_a_stopping_process_is_not_ready_and_asks_nobody(runtime: Runtime) -> None:
+    async def must_not_be_asked() -> None:
+        raise AssertionError
+
+    runtime.pings["redis"] = must_not_be_asked
+    await runtime.stop()
+    assert await runtime.readiness() == {"process": "stopping"}
