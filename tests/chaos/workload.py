@@ -108,9 +108,9 @@ class Workload:
                 self.tally.resent += 1
             try:
                 answer = await self._http.post(self._where.webhook, content=body, timeout=HANGS_UP_AFTER_S)
-            except httpx.TimeoutException:
+            except httpx.TransportError:
                 self.tally.unanswered += 1
-                return  # TradingView does not send again what was not answered
+                return  # no answer, or nobody there: TradingView does not send again
             if answer.status_code == httpx.codes.OK:
                 self.tally.accepted.add(answer.json()["signal_id"])
                 waited_s = time.monotonic() - began
