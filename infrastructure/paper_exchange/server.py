@@ -89,7 +89,10 @@ def _recover(settings: PaperSettings, journal: Journal, rules: Mapping[str, Symb
 def _found(settings: PaperSettings, rules: Mapping[str, SymbolRules], now_ms: int) -> Exchange:
     quotes = {symbol: Quote(each.start_price, each.start_price) for symbol, each in rules.items()}
     state = AccountState(
-        cross_wallet=settings.wallet_usdt, quotes=quotes, next_funding_ms=next_funding_ms(now_ms)
+        cross_wallet=settings.wallet_usdt,
+        initial_wallet=settings.wallet_usdt,
+        quotes=quotes,
+        next_funding_ms=next_funding_ms(now_ms),
     )
     return Exchange(rules, state, settings.terms())
 
