@@ -28,6 +28,7 @@ from shared.errors import MessageFault
 
 HTTP_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 10.0
+NEITHER_TRADE_NOR_TRANSFER = frozenset({"FUNDING_FEE", "INSURANCE_CLEAR"})
 
 _RECORD = {
     "signals": """
@@ -52,6 +53,10 @@ _RECORD = {
 }
 
 
+class LedgerCut(Exception):
+    """The exchange's histories are bounded and have forgotten rows: nothing can be proved from the rest."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sources:
     """Where the truth is."""
@@ -69,8 +74,8 @@ async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
     ledger = await _ledger(sources.exchange_url)
     letters = await _dead_letters(sources.amqp_url)
     positions = {row["symbol"]: Decimal(row["positionAmt"]) for row in ledger["positions"]}
-    incomes = ledger["incomes"]
-    transferred = _income(incomes, ("TRANSFER",))
+    transferred = sum((Decimal(row["income"]) for row in ledger["transfers"]), Decimal(0))
+    charged = [row for row in ledger["income"] if row["incomeType"] in NEITHER_TRADE_NOR_TRANSFER]
     return Truth(
         installation=sources.installation,
         accepted=frozenset(accepted),
@@ -82,12 +87,12 @@ async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
         dead_letters=tuple(letters),
         messages_owed=record["owed"][0]["owed"],
         orders=tuple(map(_order, ledger["orders"])),
-        algos=tuple(map(_algo, sorted(ledger["algos"], key=lambda row: row["createTime"]))),
+        algos=tuple(map(_algo, ledger["algoOrders"])),
         trades=tuple(map(_trade, ledger["trades"])),
         positions={symbol: amount for symbol, amount in positions.items() if amount},
-        wallet_usdt=Decimal(ledger["wallet"]),
+        wallet_usdt=Decimal(ledger["walletBalance"]),
         wallet_before_usdt=Decimal(ledger["initialWallet"]) + transferred,
-        funding_usdt=_income(incomes, ("FUNDING_FEE", "INSURANCE_CLEAR")),
+        funding_usdt=sum((Decimal(row["income"]) for row in charged), Decimal(0)),
     )
 
 
@@ -112,7 +117,9 @@ async def _ledger(exchange_url: str) -> Mapping[str, Any]:
         answer = await http.get(f"{exchange_url}/admin/ledger")
         answer.raise_for_status()
         found: Mapping[str, Any] = answer.json()
-        return found
+    if not found["complete"]:
+        raise LedgerCut(f"the exchange has forgotten rows: {found['cut']}")
+    return found
 
 
 def _order(row: Mapping[str, Any]) -> VenueOrder:
@@ -143,10 +150,6 @@ def _trade(row: Mapping[str, Any]) -> VenueTrade:
         quantity=Decimal(row["qty"]),
         net_usdt=Decimal(row["realizedPnl"]) - Decimal(row["commission"]),
     )
-
-
-def _income(rows: Collection[Mapping[str, Any]], kinds: tuple[str, ...]) -> Decimal:
-    return sum((Decimal(row["income"]) for row in rows if row["incomeType"] in kinds), Decimal(0))
 
 
 async def _dead_letters(amqp_url: str) -> list[DeadLetter]:
