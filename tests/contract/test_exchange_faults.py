@@ -585,6 +585,13 @@ def test_what_cannot_be_done_is_refused_with_the_reason(
 # -- the switchboard itself ------------------------------------------------------------------------
 
 
+def test_a_page_in_the_operators_browser_cannot_reach_it(exchange: ExchangeProcess) -> None:
+    foreign = {"Origin": "https://example.org"}
+    url, body = f"{exchange.url}/admin/faults", {"kind": "banned"}
+    assert httpx.post(url, json=body, headers=foreign, timeout=WAIT_S).status_code == 403
+    assert exchange.admin("GET faults")["armed"] == []
+
+
 def test_the_overview_tells_how_to_use_it(exchange: ExchangeProcess) -> None:
     overview = httpx.get(f"{exchange.url}/admin", timeout=WAIT_S).json()
     assert any(name.startswith("POST /admin/faults") for name in overview["operations"])
