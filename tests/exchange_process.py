@@ -37,12 +37,31 @@ class ExchangeProcess:
         assert answer.status_code == 200, answer.text
         return cast(dict[str, Any], answer.json())
 
+    def arm(self, kind: str, **told: Any) -> int:
+        """Arm a fault; returns its id."""
+        return int(self.admin("POST faults", kind=kind, **told)["id"])
+
+    def fired(self, fault: int) -> int:
+        """How often a fault has struck so far."""
+        report = self.admin("GET faults")
+        (row,) = [row for row in report["armed"] + report["past"] if row["id"] == fault]
+        return int(row["fired"])
+
+    def heal(self) -> None:
+        """Heal every fault."""
+        self.admin("DELETE faults")
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What is true, whatever is armed."""
+        return self.admin("GET ledger")
+
     def price(self, price: str, symbol: str = "BTCUSDT") -> None:
         """Put a price somewhere; what that fires is fired before this returns."""
         self.admin("POST price", symbol=symbol, price=price)
 
     def reset(self) -> None:
-        """Start afresh: no orders, no positions, prices that stand still, Bitcoin at 50 000."""
+        """Start afresh: no orders, no positions, no faults, prices that stand still, Bitcoin at 50 000."""
         self.admin("POST reset")
         self.admin("POST walk", paused=True)
         self.price("50000")

@@ -95,26 +95,16 @@ def client(exchange: ExchangeProcess) -> Iterator[Client]:
     client.http.close()
 
 
-def arm(exchange: ExchangeProcess, kind: str, **told: Any) -> int:
-    return int(exchange.admin("POST faults", kind=kind, **told)["id"])
-
-
-def fired(exchange: ExchangeProcess, number: int) -> int:
-    report = exchange.admin("GET faults")
-    (row,) = [row for row in report["armed"] + report["past"] if row["id"] == number]
-    return int(row["fired"])
-
-
 def ledger_orders(exchange: ExchangeProcess) -> dict[str, Row]:
-    return {row["clientOrderId"]: row for row in exchange.admin("GET ledger")["orders"]}
+    return {row["clientOrderId"]: row for row in exchange.ledger["orders"]}
 
 
 def ledger_algos(exchange: ExchangeProcess) -> dict[str, Row]:
-    return {row["clientAlgoId"]: row for row in exchange.admin("GET ledger")["algoOrders"]}
+    return {row["clientAlgoId"]: row for row in exchange.ledger["algoOrders"]}
 
 
 def held(exchange: ExchangeProcess) -> Decimal:
-    positions = exchange.admin("GET ledger")["positions"]
+    positions = exchange.ledger["positions"]
     return sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0))
 
 
@@ -141,7 +131,7 @@ def test_a_lost_answer_says_the_same_whether_the_order_was_executed_or_not(
     *,
     executed: bool,
 ) -> None:
-    fault = arm(exchange, kind, operation="place_order", executed=executed)
+    fault = exchange.arm(kind, operation="place_order", executed=executed)
     answer = client.order("entry")
     assert answer.status_code == status
     assert text in answer.text
@@ -149,19 +139,19 @@ def test_a_lost_answer_says_the_same_whether_the_order_was_executed_or_not(
     assert ("entry" in ledger_orders(exchange)) is executed
     assert held(exchange) == (Decimal("0.1") if executed else 0)
     assert client.find("entry").status_code == (200 if executed else 400)
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 @pytest.mark.parametrize("executed", [True, False])
 def test_a_reset_connection_gives_no_answer_at_all(
     exchange: ExchangeProcess, client: Client, *, executed: bool
 ) -> None:
-    fault = arm(exchange, "connection_reset", operation="place_order", executed=executed)
+    fault = exchange.arm("connection_reset", operation="place_order", executed=executed)
     with pytest.raises(httpx.TransportError):
         client.order("entry")
     assert ("entry" in ledger_orders(exchange)) is executed
     assert client.order("next").status_code == 200
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 @pytest.mark.parametrize(
@@ -177,32 +167,32 @@ def test_a_reset_connection_gives_no_answer_at_all(
 def test_a_sure_failure_was_never_executed(
     exchange: ExchangeProcess, client: Client, kind: str, status: int, text: str
 ) -> None:
-    fault = arm(exchange, kind)
+    fault = exchange.arm(kind)
     answer = client.order("entry")
     assert answer.status_code == status
     assert text in answer.json()["msg"]
     assert ledger_orders(exchange) == {}
     assert client.order("entry").status_code == 200
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 def test_throttling_lets_closes_stops_and_cancels_pass(exchange: ExchangeProcess, client: Client) -> None:
     client.order("entry")
-    fault = arm(exchange, "throttled", times=10)
+    fault = exchange.arm("throttled", times=10)
     assert client.order("more").json()["code"] == -1008
     assert client.stop("stop").status_code == 200
     cancelled = client.send("DELETE /fapi/v1/algoOrder", clientAlgoId="stop")
     assert cancelled.status_code == 200
     assert client.order("close", side="SELL", reduceOnly="true").status_code == 200
     assert held(exchange) == 0
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 @pytest.mark.parametrize("kind", ["too_many_requests", "banned"])
 def test_who_is_told_to_stop_calling_is_told_for_how_long(
     exchange: ExchangeProcess, client: Client, kind: str
 ) -> None:
-    arm(exchange, kind, retry_after_s=7, times=2)
+    exchange.arm(kind, retry_after_s=7, times=2)
     answers = [client.send("GET /fapi/v1/openOrders") for _ in range(2)]
     assert [answer.headers["Retry-After"] for answer in answers] == ["7", "7"]
     assert {answer.json()["code"] for answer in answers} == {-1003}
@@ -213,7 +203,7 @@ def test_a_plain_refusal_hits_the_stop_and_spares_the_target(
     exchange: ExchangeProcess, client: Client
 ) -> None:
     client.order("x-e")
-    fault = arm(exchange, "refused", operation="place_algo", role="-s", code=-2021)
+    fault = exchange.arm("refused", operation="place_algo", role="-s", code=-2021)
     refused = client.stop("x-s")
     assert (refused.status_code, refused.json()) == (
         400,
@@ -221,13 +211,13 @@ def test_a_plain_refusal_hits_the_stop_and_spares_the_target(
     )
     assert client.stop("x-t").status_code == 200
     assert list(ledger_algos(exchange)) == ["x-t"]
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 def test_a_request_that_is_refused_anyway_spends_no_fault(exchange: ExchangeProcess, client: Client) -> None:
-    fault = arm(exchange, "unknown_503")
+    fault = exchange.arm("unknown_503")
     assert client.send("GET /fapi/v1/openOrders", ago_ms=FOREVER_MS).json()["code"] == -1021
-    assert fired(exchange, fault) == 0
+    assert exchange.fired(fault) == 0
 
 
 # -- answers that are late -------------------------------------------------------------------------
@@ -236,24 +226,24 @@ def test_a_request_that_is_refused_anyway_spends_no_fault(exchange: ExchangeProc
 def test_a_late_answer_may_come_from_an_order_executed_at_once(
     exchange: ExchangeProcess, client: Client
 ) -> None:
-    arm(exchange, "delay", operation="place_order", delay_ms=FOREVER_MS)
+    exchange.arm("delay", operation="place_order", delay_ms=FOREVER_MS)
     with httpx.Client(timeout=QUIET_S) as hasty, pytest.raises(httpx.ReadTimeout):
         Client(exchange.url, hasty).order("entry")
     assert held(exchange) == Decimal("0.1")
 
 
 def test_an_order_long_on_its_way_is_refused_by_its_time(exchange: ExchangeProcess, client: Client) -> None:
-    fault = arm(exchange, "delay", operation="place_order", delay_ms=BRIEF_MS, execution="at_end")
+    fault = exchange.arm("delay", operation="place_order", delay_ms=BRIEF_MS, execution="at_end")
     late = client.order("entry", recvWindow=1_000)
     assert late.json()["code"] == -1021
     assert ledger_orders(exchange) == {}
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 async def test_an_order_held_up_inside_appears_after_everybody_has_given_up(
     exchange: ExchangeProcess, client: Client
 ) -> None:
-    arm(exchange, "delay", operation="place_order", delay_ms=BRIEF_MS, execution="at_end_unchecked")
+    exchange.arm("delay", operation="place_order", delay_ms=BRIEF_MS, execution="at_end_unchecked")
     with httpx.Client(timeout=QUIET_S) as hasty, pytest.raises(httpx.ReadTimeout):
         Client(exchange.url, hasty).order("entry", recvWindow=1_000)
     assert client.find("entry").json()["code"] == -2013
@@ -268,7 +258,7 @@ async def test_an_order_held_up_inside_appears_after_everybody_has_given_up(
 def test_a_skewed_clock_refuses_honest_requests_until_it_is_healed(
     exchange: ExchangeProcess, client: Client, skew_ms: int
 ) -> None:
-    fault = arm(exchange, "clock_skew", skew_ms=skew_ms)
+    fault = exchange.arm("clock_skew", skew_ms=skew_ms)
     told = client.http.get(f"{exchange.url}/fapi/v1/time").json()["serverTime"]
     assert abs(told - time.time_ns() // 1_000_000 - skew_ms) < 1_000
     assert client.order("entry").json()["code"] == -1021
@@ -284,7 +274,7 @@ def test_a_skewed_clock_refuses_honest_requests_until_it_is_healed(
 
 async def test_a_fresh_order_cannot_be_found_for_a_while(exchange: ExchangeProcess, client: Client) -> None:
     client.order("before")
-    fault = arm(exchange, "hidden_order", hide_ms=BRIEF_MS, role="-e")
+    fault = exchange.arm("hidden_order", hide_ms=BRIEF_MS, role="-e")
     client.order("x-e")
     client.order("other")
     assert client.find("x-e").json() == {"code": -2013, "msg": "Order does not exist."}
@@ -292,11 +282,11 @@ async def test_a_fresh_order_cannot_be_found_for_a_while(exchange: ExchangeProce
     assert "x-e" in ledger_orders(exchange)
     await eventually(lambda: client.find("x-e").status_code == 200)
     assert [row["clientOrderId"] for row in client.rows("allOrders")] == ["before", "x-e", "other"]
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 def test_a_resting_order_is_missing_from_the_open_ones(exchange: ExchangeProcess, client: Client) -> None:
-    fault = arm(exchange, "hidden_order", hide_ms=FOREVER_MS, operation="open_orders")
+    fault = exchange.arm("hidden_order", hide_ms=FOREVER_MS, operation="open_orders")
     client.order("rest", type="LIMIT", price="49000", timeInForce="GTC")
     assert client.rows("openOrders") == []
     assert client.find("rest").status_code == 200
@@ -308,45 +298,45 @@ def test_a_fresh_stop_is_missing_everywhere_but_stands_and_fires(
     exchange: ExchangeProcess, client: Client
 ) -> None:
     client.order("entry")
-    fault = arm(exchange, "hidden_algo", hide_ms=FOREVER_MS)
+    fault = exchange.arm("hidden_algo", hide_ms=FOREVER_MS)
     client.stop("stop")
     assert client.send("GET /fapi/v1/algoOrder", clientAlgoId="stop").json()["code"] == -2013
     assert client.rows("openAlgoOrders") == client.rows("allAlgoOrders") == []
     exchange.price("48900")
     assert held(exchange) == 0
     assert ledger_algos(exchange)["stop"]["algoStatus"] == "FINISHED"
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 async def test_fills_appear_late(exchange: ExchangeProcess, client: Client) -> None:
-    fault = arm(exchange, "hidden_fill", hide_ms=BRIEF_MS, role="-e")
+    fault = exchange.arm("hidden_fill", hide_ms=BRIEF_MS, role="-e")
     client.order("x-e")
     client.order("other")
     assert len(client.rows("userTrades")) == 1
-    assert len(exchange.admin("GET ledger")["trades"]) == 2
+    assert len(exchange.ledger["trades"]) == 2
     await eventually(lambda: len(client.rows("userTrades")) == 2)
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 # -- partial fills ---------------------------------------------------------------------------------
 
 
 def test_an_entry_fills_in_part_and_expires(exchange: ExchangeProcess, client: Client) -> None:
-    fault = arm(exchange, "partial_fill", share="0.3")
+    fault = exchange.arm("partial_fill", share="0.3")
     body = client.order("entry", type="LIMIT", price="50100", timeInForce="IOC").json()
     assert (body["status"], Decimal(body["executedQty"])) == ("EXPIRED", Decimal("0.03"))
     assert held(exchange) == Decimal("0.03")
     assert client.order("next").json()["status"] == "FILLED"
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 def test_a_refused_entry_and_one_of_a_single_step_spend_no_partial_fill(
     exchange: ExchangeProcess, client: Client
 ) -> None:
-    fault = arm(exchange, "partial_fill", share="0.3")
+    fault = exchange.arm("partial_fill", share="0.3")
     assert client.order("huge", quantity="100").json()["code"] == -2019
     assert client.order("small", quantity="0.001").json()["status"] == "FILLED"
-    assert fired(exchange, fault) == 0
+    assert exchange.fired(fault) == 0
 
 
 def test_kill_9_amid_partial_fills_recovers_the_same_books(tmp_path: Path) -> None:
@@ -356,14 +346,14 @@ def test_kill_9_amid_partial_fills_recovers_the_same_books(tmp_path: Path) -> No
     client = Client(server.url)
     try:
         process.admin("POST walk", paused=True)
-        arm(process, "partial_fill", share="0.35", times=5)
+        process.arm("partial_fill", share="0.35", times=5)
         for number in range(3):
             assert client.order(f"entry-{number}").json()["status"] == "EXPIRED"
         client.stop("stop")
-        before = process.admin("GET ledger")
+        before = process.ledger
         server.stop(signal.SIGKILL)
         server.start()
-        after = process.admin("GET ledger")
+        after = process.ledger
         assert after | {"time": 0} == before | {"time": 0}
         assert held(process) == Decimal("0.105")
         assert process.admin("GET faults")["armed"] == []
@@ -419,7 +409,7 @@ async def user_stream(exchange: ExchangeProcess, client: Client) -> AsyncIterato
 async def test_a_silent_user_stream_loses_events_and_stays_open(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:
-    fault = arm(exchange, "stream_silent", for_ms=FOREVER_MS)
+    fault = exchange.arm("stream_silent", for_ms=FOREVER_MS)
     client.order("unheard")
     assert held(exchange) == Decimal("0.1")
     exchange.admin(f"DELETE faults/{fault}")
@@ -427,22 +417,22 @@ async def test_a_silent_user_stream_loses_events_and_stays_open(
     await eventually(lambda: user_stream.clients)
     assert set(user_stream.clients) == {"heard"}
     assert not user_stream.socket.closed
-    assert fired(exchange, fault) >= 3
+    assert exchange.fired(fault) >= 3
 
 
 async def test_a_gap_loses_events_and_then_closes(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:
-    fault = arm(exchange, "stream_gap", for_ms=BRIEF_MS)
+    fault = exchange.arm("stream_gap", for_ms=BRIEF_MS)
     client.order("unheard")
     await eventually(lambda: user_stream.socket.closed)
     assert user_stream.heard == []
-    assert fired(exchange, fault) >= 3
+    assert exchange.fired(fault) >= 3
     assert "unheard" in ledger_orders(exchange)
 
 
 async def test_a_healed_gap_does_not_close(exchange: ExchangeProcess, user_stream: Listener) -> None:
-    fault = arm(exchange, "stream_gap", for_ms=100)
+    fault = exchange.arm("stream_gap", for_ms=100)
     exchange.admin(f"DELETE faults/{fault}")
     await stays(lambda: not user_stream.socket.closed, 2 * QUIET_S)
 
@@ -450,9 +440,9 @@ async def test_a_healed_gap_does_not_close(exchange: ExchangeProcess, user_strea
 async def test_a_dropped_user_stream_can_be_opened_again(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:
-    fault = arm(exchange, "stream_drop")
+    fault = exchange.arm("stream_drop")
     await eventually(lambda: user_stream.socket.closed)
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
     key = client.send("POST /fapi/v1/listenKey").json()["listenKey"]
     async with listening(f"{exchange.url.replace('http', 'ws')}/private/ws?listenKey={key}") as again:
         client.order("heard")
@@ -462,26 +452,26 @@ async def test_a_dropped_user_stream_can_be_opened_again(
 async def test_an_expired_listen_key_is_told_and_gone(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:
-    fault = arm(exchange, "listen_key_expired")
+    fault = exchange.arm("listen_key_expired")
     await eventually(lambda: "listenKeyExpired" in user_stream.kinds)
     assert client.send("PUT /fapi/v1/listenKey").json()["code"] == -1125
-    assert fired(exchange, fault) == 1
+    assert exchange.fired(fault) == 1
 
 
 async def test_events_come_twice(exchange: ExchangeProcess, client: Client, user_stream: Listener) -> None:
-    fault = arm(exchange, "stream_duplicate", operation="ORDER_TRADE_UPDATE", times=2)
+    fault = exchange.arm("stream_duplicate", operation="ORDER_TRADE_UPDATE", times=2)
     client.order("entry")
     await eventually(lambda: user_stream.kinds.count("ORDER_TRADE_UPDATE") == 4)
     orders = [event for event in user_stream.heard if event["e"] == "ORDER_TRADE_UPDATE"]
     assert orders[0] == orders[1]
     assert orders[2] == orders[3]
-    assert fired(exchange, fault) == 2
+    assert exchange.fired(fault) == 2
 
 
 async def test_a_late_event_is_overtaken(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:
-    arm(exchange, "stream_late", operation="ORDER_TRADE_UPDATE", delay_ms=BRIEF_MS)
+    exchange.arm("stream_late", operation="ORDER_TRADE_UPDATE", delay_ms=BRIEF_MS)
     client.order("entry")
     await eventually(lambda: len(user_stream.heard) == 3)
     assert user_stream.kinds == ["ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE"]
@@ -492,12 +482,12 @@ async def test_a_late_event_is_overtaken(
 async def test_what_nobody_listens_to_strikes_no_fault(exchange: ExchangeProcess, client: Client) -> None:
     client.send("DELETE /fapi/v1/listenKey")
     numbers = [
-        arm(exchange, "stream_silent", for_ms=FOREVER_MS),
-        arm(exchange, "stream_drop"),
-        arm(exchange, "listen_key_expired"),
+        exchange.arm("stream_silent", for_ms=FOREVER_MS),
+        exchange.arm("stream_drop"),
+        exchange.arm("listen_key_expired"),
     ]
     client.order("entry")
-    assert [fired(exchange, number) for number in numbers] == [0, 0, 0]
+    assert [exchange.fired(number) for number in numbers] == [0, 0, 0]
 
 
 async def test_market_streams_fall_silent_symbol_by_symbol(exchange: ExchangeProcess) -> None:
@@ -508,12 +498,12 @@ async def test_market_streams_fall_silent_symbol_by_symbol(exchange: ExchangePro
         listening(f"{address}/ethusdt@bookTicker") as ether,
     ):
         await eventually(lambda: bitcoin.heard and ether.heard)
-        fault = arm(exchange, "market_silent", for_ms=FOREVER_MS, symbol=BTC)
-        await eventually(lambda: fired(exchange, fault) > 2)
+        fault = exchange.arm("market_silent", for_ms=FOREVER_MS, symbol=BTC)
+        await eventually(lambda: exchange.fired(fault) > 2)
         known, others = len(bitcoin.heard), len(ether.heard)
         await eventually(lambda: len(ether.heard) > others + 3)
         assert len(bitcoin.heard) <= known + 1  # one may have been on its way
-        exchange.admin("DELETE faults")
+        exchange.heal()
         await eventually(lambda: len(bitcoin.heard) > known + 3)
 
 
@@ -601,8 +591,8 @@ def test_the_overview_tells_how_to_use_it(exchange: ExchangeProcess) -> None:
 
 
 def test_healing_and_reset_leave_nothing_armed(exchange: ExchangeProcess, client: Client) -> None:
-    first = arm(exchange, "banned", times=100)
-    arm(exchange, "unknown_503")
+    first = exchange.arm("banned", times=100)
+    exchange.arm("unknown_503")
     assert exchange.admin("GET state")["faultsArmed"] == 2
     exchange.admin(f"DELETE faults/{first}")
     again = httpx.delete(f"{exchange.url}/admin/faults/{first}", timeout=WAIT_S)
