@@ -231,7 +231,7 @@ def test_the_youngest_skew_counts_and_ends_with_its_time(panel: Panel) -> None:
 @pytest.mark.parametrize(
     ("kind", "told", "reason"),
     [
-        ("nonsense", {}, "kind"),
+        ("nonsense", {}, "one of unknown_503, "),
         ("unknown_503", {"surprise": 1}, "surprise"),
         ("unknown_503", {"times": 0}, "times"),
         ("unknown_503", {"times": 10**9}, "times"),
