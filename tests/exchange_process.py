@@ -30,19 +30,38 @@ class ExchangeProcess:
         """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
-    def admin(self, operation: str, **body: Any) -> dict[str, Any]:
+    def admin(self, operation: str, /, **body: Any) -> dict[str, Any]:
         """Do an administrator's operation, `"POST price"` for instance."""
         method, _, path = operation.partition(" ")
         answer = httpx.request(method, f"{self.url}/admin/{path}", json=body or None, timeout=ADMIN_TIMEOUT_S)
         assert answer.status_code == 200, answer.text
         return cast(dict[str, Any], answer.json())
 
+    def arm(self, kind: str, **told: Any) -> int:
+        """Arm a fault; returns its id."""
+        return int(self.admin("POST faults", kind=kind, **told)["id"])
+
+    def fired(self, fault: int) -> int:
+        """How often a fault has struck so far."""
+        report = self.admin("GET faults")
+        (row,) = [row for row in report["armed"] + report["past"] if row["id"] == fault]
+        return int(row["fired"])
+
+    def heal(self) -> None:
+        """Heal every fault."""
+        self.admin("DELETE faults")
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What is true, whatever is armed."""
+        return self.admin("GET ledger")
+
     def price(self, price: str, symbol: str = "BTCUSDT") -> None:
         """Put a price somewhere; what that fires is fired before this returns."""
         self.admin("POST price", symbol=symbol, price=price)
 
     def reset(self) -> None:
-        """Start afresh: no orders, no positions, prices that stand still, Bitcoin at 50 000."""
+        """Start afresh: no orders, no positions, no faults, prices that stand still, Bitcoin at 50 000."""
         self.admin("POST reset")
         self.admin("POST walk", paused=True)
         self.price("50000")
