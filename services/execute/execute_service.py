@@ -7,7 +7,8 @@ from fastapi import FastAPI
 
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
-from services.execute.entry_flow import EntryFlow, EntryRules
+from services.execute.entry_flow import EntryFlow
+from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper

@@ -15,7 +15,8 @@ from infrastructure.paper_exchange.commands import CancelAlgo, PlaceOrder
 from infrastructure.paper_exchange.values import OrderType, Side, TimeInForce
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExchangeSettings
-from services.execute.entry_flow import EntryFlow, EntryRules
+from services.execute.entry_flow import EntryFlow
+from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.memory import MemoryEntries, MemoryOutbox
