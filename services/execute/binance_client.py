@@ -15,6 +15,7 @@ from services.execute import venue_parse
 from services.execute.ccxt_venue import make_venue
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.exchange_clock import ExchangeClock
 from services.execute.leverage_manager import MarginSetup
 from services.execute.reconciliation import VenueView
 from services.execute.venue import (
@@ -30,7 +31,6 @@ from services.execute.venue import (
     VenueTrade,
 )
 from services.execute.venue_calls import VenueCalls
-from shared import metrics
 from shared.errors import OperatorNeeded
 from shared.market import Bar, Instrument
 from shared.money import ONE, plain
@@ -38,8 +38,6 @@ from shared.money import ONE, plain
 TRADES_PER_READ_MAX = 1_000
 INCOME_PER_READ_MAX = 1_000
 CLOSE_TIMEOUT_S = 3.0
-CLOCK_ROUND_TRIP_MS_MAX = 500
-"""A slower answer says too little about the exchange's clock to correct ours by it."""
 
 
 class BinanceClient:
@@ -51,6 +49,7 @@ class BinanceClient:
         self._markets_loading = asyncio.Lock()
         self._calls = VenueCalls(self.venue)
         self._call, self._find = self._calls.call, self._calls.find
+        self._clock = ExchangeClock(self.venue, self._ask_time)
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,17 +79,14 @@ class BinanceClient:
 
     async def correct_clock(self) -> None:
         """Measure the exchange's clock against ours; every later request is stamped with its time."""
-        before = self.venue.milliseconds()
-        answer = await self._call("time", self.venue.fapiPublicGetTime, is_read=True)
-        after = self.venue.milliseconds()
-        if after - before > CLOCK_ROUND_TRIP_MS_MAX:
-            return
-        self.venue.options["timeDifference"] = (before + after) // 2 - int(answer["serverTime"])
-        metrics.EXCHANGE_CLOCK_AHEAD_SECONDS.set(self.clock_ahead().total_seconds())
+        await self._clock.measure()
 
     def clock_ahead(self) -> timedelta:
         """Return how far our clock is ahead of the exchange's, as last measured."""
-        return timedelta(milliseconds=int(self.venue.options.get("timeDifference", 0)))
+        return self._clock.ahead()
+
+    async def _ask_time(self) -> Any:
+        return await self._call("time", self.venue.fapiPublicGetTime, is_read=True)
 
     async def load_markets(self) -> None:
         """Load ccxt's market table, which its streams need."""
