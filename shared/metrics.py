@@ -88,6 +88,11 @@ TRADES_CLOSED = Counter("phoenix_trades_closed_total", "Positions closed, by rea
 NET_PNL_USDT = Counter(
     "phoenix_net_result_usdt_total", "Net results of closed trades, USDT, wins and losses apart.", ["sign"]
 )
+ENTRIES_TAKEN_UP = Counter(
+    "phoenix_entries_taken_up_total",
+    "Entries that stalled in a state, in another process's hand or in nobody's, and were taken up.",
+    ["state"],
+)
 RECONCILE_DIFFERENCES = Counter(
     "phoenix_reconcile_differences_total", "Differences found against the exchange, by kind.", ["kind"]
 )

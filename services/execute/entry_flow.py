@@ -6,6 +6,7 @@ state. The exchange sees at most one entry per signal: only the claim permits se
 """
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -67,6 +68,7 @@ class EntryFlow:
         self._rules = rules
         self._clock = clock
         self._sleep = sleep
+        self._in_hand: Counter[str] = Counter()  # bounded by the messages in hand
 
     async def advance(self, signal_id: str) -> None:
         """Do whatever this entry needs next, until it rests.
@@ -74,6 +76,19 @@ class EntryFlow:
         Raises:
             DependencyDown: the database or the exchange is away; call again, the entry stands where it stood.
         """
+        self._in_hand[signal_id] += 1
+        try:
+            await self._advance_to_rest(signal_id)
+        finally:
+            self._in_hand[signal_id] -= 1
+            if not self._in_hand[signal_id]:
+                del self._in_hand[signal_id]
+
+    def has_in_hand(self, signal_id: str) -> bool:
+        """Tell whether this process is taking the entry further right now."""
+        return signal_id in self._in_hand
+
+    async def _advance_to_rest(self, signal_id: str) -> None:
         for _ in range(STEPS_MAX):
             entry = await self._store.entry(signal_id)
             if entry is None:

@@ -15,6 +15,7 @@ from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
+from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
 from shared.clock import utc_now
@@ -64,6 +65,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
+    runtime.spawn("rescue", Rescue(store, entries, exits).watch)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in

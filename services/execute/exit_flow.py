@@ -89,6 +89,10 @@ class ExitFlow:
                 return
         await self._tell_not_closed(entry)
 
+    def is_busy_with(self, symbol: str) -> bool:
+        """Tell whether this process is closing or settling this symbol right now."""
+        return self._symbols[symbol].locked()
+
     async def settle(self, entry: Entry) -> bool:
         """Close the books if the position is gone from the exchange; True when they are closed.
 
