@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from shared import logs, metrics
+from shared import crash_points, logs, metrics
 from shared.errors import DependencyDown, OperatorNeeded, PhoenixError
 from shared.settings import Settings, load
 from shared.supervision import Done, Failed, attempt, end, keep_running, within
@@ -112,6 +112,7 @@ def run(name: str, settings_kind: type[S], build: Callable[[Runtime, S], Awaitab
     except OperatorNeeded as error:
         sys.exit(_refuse(f"{name}: {error}"))
     logs.configure(name, arguments.instance, settings.log_level)
+    crash_points.enable(settings.crash_points)
     runtime = Runtime(name=name, instance=arguments.instance)
     sys.exit(uvloop.run(_serve(runtime, settings, build, arguments.host, arguments.port)))
 

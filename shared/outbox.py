@@ -9,7 +9,7 @@ first, P1). It must never drop a row that was not sent.
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from shared import codec, logs, metrics
+from shared import codec, crash_points, logs, metrics
 from shared.database import Connection, Database
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, MessageFault
 from shared.models import Envelope
@@ -122,6 +122,7 @@ class Outbox:
             rows = await connection.fetch(_CLAIM, SWEEP_AGE_S, SWEEP_ROWS_MAX)
             sent = await self._publish_claimed({row["event_id"]: row["body"] for row in rows})
             if sent:
+                crash_points.reach("outbox.swept")
                 await connection.execute(_MARK, sent)
                 metrics.OUTBOX_SWEPT.inc(len(sent))
                 _log.warning("outbox_swept", rows=len(sent))

@@ -23,7 +23,7 @@ from aio_pika.abc import (
     AbstractRobustQueue,
 )
 
-from shared import codec, logs, metrics, parking, topology
+from shared import codec, crash_points, logs, metrics, parking, topology
 from shared.clock import utc_now
 from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
 from shared.models import Envelope
@@ -264,8 +264,10 @@ class Consumer:
             await self._retry_or_park(message, envelope, error)
 
     async def _handle(self, envelope: Envelope) -> None:
+        crash_points.reach(f"{self._queue.name}.taken")
         async with asyncio.timeout(HANDLING_TIMEOUT_S):
             await self._handler(envelope)
+        crash_points.reach(f"{self._queue.name}.handled")
 
     async def _patiently(
         self, message: AbstractIncomingMessage, work: Callable[[], Awaitable[None]]

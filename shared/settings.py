@@ -5,10 +5,11 @@ Secrets are `SecretStr`: they print as asterisks everywhere. Nothing else in Pho
 """
 
 import os
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.errors import OperatorNeeded
@@ -35,6 +36,15 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(description="redis://:password@host:port/0")
     postgres_url: str = Field(description="postgresql://host:port/database, without user and password.")
     api_key: SecretStr = Field(min_length=16, description="Key of the operator endpoints (X-API-Key).")
+    crash_points: Path | None = Field(
+        None, description="Tests only, mode paper only: directory in which crash points are armed."
+    )
+
+    @model_validator(mode="after")
+    def _crash_points_are_for_paper(self) -> Self:
+        if self.crash_points is not None and self.mode != "paper":
+            raise ValueError("PHOENIX_CRASH_POINTS is for tests in mode paper: remove it")
+        return self
 
 
 def env_files() -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class LatestTicks:
 
     async def follow(self) -> None:
         """Loop: start with the newest entries there are, then read on; ends only by an error."""
-        position = await self._prime()
+        position = await self._take_newest(ENTRIES_PER_READ_MAX) or BEFORE_THE_FIRST_ENTRY
         while True:
             async with translated():
                 answer = await self._redis.commands.xread(
@@ -48,14 +48,20 @@ class LatestTicks:
             for _, entries in answer or ():
                 position = entries[-1][0]
                 self._keep([fields for _, fields in entries])
+            if not answer:
+                position = await self._take_newest(1) or position
             await asyncio.sleep(0)  # a reader that is always behind must not starve the loop
 
-    async def _prime(self) -> str:
-        """Take the newest entries and return where to read on: entries written meanwhile come after it."""
+    async def _take_newest(self, entries_max: int) -> str | None:
+        """Take the newest entries and return where to read on; None when the stream has none.
+
+        Also whenever the stream is silent: ids are times, so a stream that was lost and begun again by a
+        clock that stands further back has only ids that a reader of the old one would never be given.
+        """
         async with translated():
-            entries = await self._redis.commands.xrevrange(topology.MARKET_STREAM, count=ENTRIES_PER_READ_MAX)
+            entries = await self._redis.commands.xrevrange(topology.MARKET_STREAM, count=entries_max)
         self._keep([fields for _, fields in reversed(entries)])
-        return str(entries[0][0]) if entries else BEFORE_THE_FIRST_ENTRY
+        return str(entries[0][0]) if entries else None
 
     def _keep(self, entries: list[dict[str, str]]) -> None:
         newest = {fields.get("symbol", ""): fields for fields in entries if fields}

@@ -15,7 +15,7 @@ from services.brain.evidence import gather
 from services.brain.outcomes import Outcome
 from services.brain.ports import OwesMessages, RecordsSignals, SeesMarket
 from services.brain.signal_analyzer import Minimums, analyse
-from shared import codec, logs, metrics, topology
+from shared import codec, crash_points, logs, metrics, topology
 from shared.clock import Clock
 from shared.edge import TRADES_CONSIDERED_MAX, estimate_edge
 from shared.market import Bar
@@ -95,6 +95,7 @@ class BrainFlow:
             return
         self._tell_end(ended)
         _log.info("signal_answered", correlation_id=signal.signal_id, answer=answer.SCHEMA)
+        crash_points.reach("brain.committed")
         await self._outbox.publish((out,))
 
     async def on_fact(self, envelope: Envelope) -> None:

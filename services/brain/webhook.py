@@ -19,7 +19,7 @@ from services.brain.alert_body import MASK, AlertFault, MalformedBody, fields_of
 from services.brain.alerts import Receipt, signal_from
 from services.brain.doors import DoorClosed, Keys, body_door, outer_doors, require_all
 from services.brain.ports import AcceptsSignals
-from shared import logs, metrics
+from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import BrokerUnavailable
 from shared.http_api import Problem, json_response, problem_response
@@ -133,7 +133,9 @@ async def _receive(request: Request, token: str | None, intake: Intake) -> Respo
     receipt = intake.receipt()
     try:
         signal = _signal(request, token, await read_body(request), intake, receipt)
+        crash_points.reach("webhook.before_publish")
         await intake.publisher.accept(signal)
+        crash_points.reach("webhook.confirmed")
     except (BodyTooLarge, DoorClosed, MalformedBody, AlertFault, BrokerUnavailable) as error:
         return _refused(error, receipt)
     except ClientDisconnect:

@@ -27,7 +27,7 @@ from services.execute.order_state import (
 from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, OwesMessages, Sleep
 from services.execute.protection_flow import Placing, ProtectionFlow
 from services.execute.venue import EntryOrder, OrderReport, OrderRow, OrderSide, total_quantity
-from shared import logs, metrics
+from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable, ExecutionUnknown
 from shared.ids import OrderRole
@@ -174,8 +174,10 @@ class EntryFlow:
         claimed = msgspec.structs.replace(
             entry, state=EntryState.SENDING, claimed_at=claimed_at, limit_price=limit
         )
+        crash_points.reach("execute.claimed")
         try:
             report = await self._exchange.place_entry(order, claimed_at)
+            crash_points.reach("execute.entry_answered")
         except ExecutionUnknown as lost:
             _log.warning("entry_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return  # it stands as `sending`: the next step looks it up
@@ -244,6 +246,7 @@ class EntryFlow:
                 return None
             await self._store.record_orders(tx, entry.signal_id, [_entry_row(entry, report)])
             await self._outbox.stage(tx, told)
+        crash_points.reach("execute.fill_recorded")
         slip = execution_rules.slippage(entry.approval.sizing.reference_price, price, entry.side)
         metrics.SLIPPAGE_RATIO.observe(float(slip))
         return filled, told

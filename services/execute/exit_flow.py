@@ -18,7 +18,7 @@ from services.execute.order_state import Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep
 from services.execute.reconciliation import protection_ids
 from services.execute.venue import AlgoReport, OrderRow, OrderSide
-from shared import ids, logs, metrics
+from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExecutionUnknown
 from shared.ids import OrderRole
@@ -61,6 +61,7 @@ class ExitFlow:
         """
         async with self._store.transaction() as tx:
             closing = await self._store.record_closing(tx, entry, reason, closed_by)
+        crash_points.reach("execute.closing_recorded")
         if closing is None:
             closing = await self._store.entry(entry.signal_id)
         if closing is not None and closing.state is EntryState.CLOSING:
@@ -120,6 +121,7 @@ class ExitFlow:
             await self._store.record_orders(tx, entry.signal_id, [row])
         try:
             report = await self._exchange.close_market(client_id, entry.symbol, side, quantity)
+            crash_points.reach("execute.close_answered")
         except ExecutionUnknown as lost:
             _log.warning("close_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return False
@@ -155,6 +157,7 @@ class ExitFlow:
         # The twin goes before the symbol is free: left standing, it would close the next position of this
         # symbol.
         await self._cancel_standing(entry, stop, target)
+        crash_points.reach("execute.twin_cancelled")
         assert entry.first_fill_at is not None
         funding = await self._exchange.funding(entry.symbol, entry.first_fill_at)
         await self._record(entry, books, reason, funding)
@@ -167,6 +170,7 @@ class ExitFlow:
                 return  # another process closed the books
             told = facts.closed(closed, reason, books, funding, self._clock())
             await self._outbox.stage(tx, told)
+        crash_points.reach("execute.books_closed")
         net = books.pnl_usdt - books.fees_usdt + funding
         metrics.TRADES_CLOSED.labels(reason=reason.value).inc()
         _log.info(

@@ -22,7 +22,7 @@ from services.execute.order_state import HAS_POSITION, Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep, ViewsVenue
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.reconciliation import Correction, CorrectionKind, corrections
-from shared import ids, logs, metrics
+from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable
 from shared.models import CloseRequested, Envelope, TradeApproved, TradingStateChanged
@@ -77,6 +77,7 @@ class ExecutionFlow:
         async with self._store.transaction() as tx:
             if await self._store.first_time(tx, TRADE_EXECUTION.name, envelope.event_id):
                 await self._store.insert_entry(tx, approval, client_id)
+        crash_points.reach("execute.intent_recorded")
         async with self._symbols[approval.symbol]:
             await self._entries.advance(approval.signal_id)
 

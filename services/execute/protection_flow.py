@@ -16,7 +16,7 @@ from services.execute.order_state import FINAL, Entry
 from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, OwesMessages, Sleep
 from services.execute.reconciliation import protection_ids
 from services.execute.venue import OrderRow, OrderSide, ProtectiveOrder
-from shared import logs, metrics
+from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable, ExecutionUnknown, PhoenixError
 from shared.ids import OrderRole
@@ -146,6 +146,7 @@ class ProtectionFlow:
                 await self._exchange.cancel_algo(client_id)
 
     async def _record(self, entry: Entry, stop: ProtectiveOrder, target: ProtectiveOrder) -> None:
+        crash_points.reach("execute.protection_placed")
         rows = [_row(stop), _row(target)]
         async with self._store.transaction() as tx:
             protected = await self._store.record_protected(tx, entry, stop, target)
@@ -156,6 +157,7 @@ class ProtectionFlow:
         if protected is None:
             await self.withdraw_if_over(entry)
             return
+        crash_points.reach("execute.protection_recorded")
         assert protected.protected_at is not None
         assert protected.first_fill_at is not None
         unprotected_s = max(0.0, (protected.protected_at - protected.first_fill_at).total_seconds())

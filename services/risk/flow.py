@@ -31,7 +31,7 @@ from services.risk.proposal import Market, Proposal, proposal_of
 from services.risk.status import Reading
 from services.risk.turns import Turns
 from services.risk.verdicts import Case
-from shared import logs, metrics
+from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.models import (
     AccountSnapshot,
@@ -97,6 +97,8 @@ class RiskFlow:
                     loaded = loaded._replace(book=reserve(loaded.book, made.reserved))
             await self._store.record(tx, decided, account.trading_epoch, now)
             await self._outbox.stage(tx, [envelope for told in answers.values() for envelope in told])
+            crash_points.reach("risk.decided")
+        crash_points.reach("risk.committed")
         for made in decided:
             _observe(made)
         return [answers[each.event_id] for each in asked]

@@ -136,14 +136,15 @@ class TestLatestTicks:
         self, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         latest = LatestTicks(redis)
-        prime = latest._prime
+        take_newest = latest._take_newest
 
-        async def prime_and_be_overtaken() -> str:
-            position = await prime()
+        async def take_newest_and_be_overtaken(entries_max: int) -> str | None:
+            position = await take_newest(entries_max)
             await MarketWriter(redis).ticks([a_tick("50001")])
+            monkeypatch.undo()
             return position
 
-        monkeypatch.setattr(latest, "_prime", prime_and_be_overtaken)
+        monkeypatch.setattr(latest, "_take_newest", take_newest_and_be_overtaken)
         following = asyncio.create_task(latest.follow())
         await eventually(lambda: latest.get("BTCUSDT") == a_tick("50001"))
         following.cancel()
@@ -170,6 +171,17 @@ class TestLatestTicks:
         await redis.commands.delete(topology.MARKET_STREAM)
         await writer.ticks([a_tick("50001")])
         await eventually(lambda: ticks.get("BTCUSDT") == a_tick("50001"))
+
+    async def test_a_stream_begun_again_by_a_clock_that_was_set_back_is_followed_all_the_same(
+        self, redis: RedisClient, ticks: LatestTicks
+    ) -> None:
+        await MarketWriter(redis).ticks([a_tick("50000")])
+        await eventually(lambda: ticks.get("BTCUSDT"))
+        await redis.commands.delete(topology.MARKET_STREAM)
+        await redis.commands.xadd(topology.MARKET_STREAM, tick_to_stream(a_tick("50001")), id="1-0")
+        await eventually(lambda: ticks.get("BTCUSDT") == a_tick("50001"))
+        await redis.commands.xadd(topology.MARKET_STREAM, tick_to_stream(a_tick("50002")), id="1-1")
+        await eventually(lambda: ticks.get("BTCUSDT") == a_tick("50002"))
 
     async def test_an_entry_that_is_no_tick_is_passed_over(
         self, redis: RedisClient, ticks: LatestTicks
