@@ -146,15 +146,13 @@ class BinanceClient:
             ExchangeUnavailable: surely not executed.
             VenueRefused: refused, `kind` says why.
         """
-        stamp = venue_parse.to_ms(claimed_at - self.clock_ahead())
         params: dict[str, Any] = {
             "symbol": order.symbol,
             "side": order.side.upper(),
             "quantity": plain(order.quantity),
             "newClientOrderId": order.client_id,
             "newOrderRespType": "RESULT",
-            "timestamp": stamp,
-            "recvWindow": self._settings.recv_window_ms,
+            **self._no_later_than(claimed_at),
         }
         if order.limit_price is None:
             params["type"] = "MARKET"
@@ -162,6 +160,11 @@ class BinanceClient:
             params |= {"type": "LIMIT", "timeInForce": "IOC", "price": plain(order.limit_price)}
         raw = await self._call("place_entry", self.venue.fapiPrivatePostOrder, params)
         return venue_parse.order_report(raw)
+
+    def _no_later_than(self, asked_at: datetime) -> dict[str, int]:
+        """Sign with a time of ours: past recvWindow after it, the exchange refuses the order."""
+        stamp = venue_parse.to_ms(asked_at - self.clock_ahead())
+        return {"timestamp": stamp, "recvWindow": self._settings.recv_window_ms}
 
     async def place_protection(self, order: ProtectiveOrder) -> bool:
         """Place a stop-loss or take-profit for the whole position; False when it stands there already.
@@ -190,9 +193,9 @@ class BinanceClient:
         return True
 
     async def close_market(
-        self, client_id: str, symbol: str, side: OrderSide, quantity: Decimal
+        self, client_id: str, symbol: str, side: OrderSide, quantity: Decimal, asked_at: datetime
     ) -> OrderReport:
-        """Reduce the position at market; never opens one.
+        """Reduce the position at market; never opens one, and is refused when it comes late after `asked_at`.
 
         Raises:
             ExecutionUnknown: the answer was lost; look at the position.
@@ -207,6 +210,7 @@ class BinanceClient:
             "reduceOnly": "true",
             "newClientOrderId": client_id,
             "newOrderRespType": "RESULT",
+            **self._no_later_than(asked_at),
         }
         raw = await self._call("close_market", self.venue.fapiPrivatePostOrder, params)
         return venue_parse.order_report(raw)

@@ -25,7 +25,8 @@ ORDER BY created_at
 -- Asked every second by every replica: served by entries_alive, which holds what is unfinished and nothing else.
 SELECT * FROM entries
 WHERE state IN ('sending', 'filled', 'closing')
-  AND updated_at < clock_timestamp() - make_interval(secs => CASE state WHEN 'closing' THEN $2 ELSE $1 END)
+  AND updated_at < clock_timestamp()
+      - make_interval(secs => CASE state WHEN 'closing' THEN $2::float8 ELSE $1::float8 END)
 ORDER BY state = 'filled' DESC, updated_at
 LIMIT $3
 

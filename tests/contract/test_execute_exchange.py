@@ -148,6 +148,15 @@ async def test_order_of_a_frozen_sender_is_refused(bench: Bench, seconds: int) -
     assert await bench.client.find_order(BTC, "entry") is None
 
 
+async def test_close_of_a_frozen_sender_is_refused(bench: Bench) -> None:
+    """P9: what it meant to close is closed long ago; the position that stands now is another one."""
+    await bench.client.place_entry(order(), bench.now())
+    late = bench.now() - timedelta(seconds=5)
+    with pytest.raises(ExchangeUnavailable, match="-1021"):
+        await bench.client.close_market("late", BTC, OrderSide.SELL, Decimal("0.1"), late)
+    assert len(await bench.client.positions()) == 1
+
+
 async def test_skew_of_our_clock_is_corrected(bench: Bench) -> None:
     ahead = timedelta(seconds=30)
     bench.client.venue.options["timeDifference"] = 30_000
@@ -212,9 +221,9 @@ async def test_stop_that_fires_names_the_order_it_became(bench: Bench) -> None:
 
 async def test_closing_is_reduce_only(bench: Bench) -> None:
     with refusal(ErrorKind.NOTHING_TO_REDUCE):
-        await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+        await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     await bench.client.place_entry(order(), bench.now())
-    report = await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+    report = await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     assert report.filled_quantity == Decimal("0.1")
     assert await bench.client.positions() == ()
 
@@ -223,7 +232,7 @@ async def test_trades_explain_the_wallet_to_the_last_digit(bench: Bench) -> None
     before = bench.wallet()
     await bench.client.place_entry(order(), bench.now())
     bench.price("50111.1")
-    await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+    await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     trades = await bench.client.trades(BTC, bench.now() - MINUTE)
     assert [each.side for each in trades] == [OrderSide.BUY, OrderSide.SELL]
     gained = sum(each.realised_pnl_usdt - each.fee_usdt for each in trades)

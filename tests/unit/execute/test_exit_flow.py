@@ -1,9 +1,10 @@
 """Closing on the twins: exits always work, wait for nothing, touch only what was there before (P2, P9)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -289,6 +290,28 @@ async def test_position_that_is_not_visible_yet_is_closed_all_the_same() -> None
     assert world.held() == 0
 
 
+async def test_closer_that_was_frozen_cannot_close_the_next_position_of_the_symbol() -> None:
+    """P9: between its turn and its order another replica closed, and a new entry was made."""
+    world = World()
+    first = await entered(world, "first")
+    second = approval("second", at=world.clock() + timedelta(seconds=20))
+    request = close_request(at=world.clock())
+
+    async def meanwhile() -> None:
+        world.clock.advance(10)
+        await world.process().exits.finish(world.store.entries[first.signal_id])
+        world.clock.advance(20)
+        await world.process().flow.on_execution(sent(second))
+
+    frozen = world.process()
+    frozen.exits._store = _Frozen(world.store, meanwhile)  # type: ignore[assignment]
+    with pytest.raises(ExchangeUnavailable, match="-1021"):
+        await frozen.flow.on_control(sent(request))
+    assert last(world, first.signal_id, PositionClosed).closed_by == request.signal_id
+    assert world.held() == Decimal("0.1")
+    assert world.is_protected(second.signal_id)
+
+
 # --- what ended it ---
 
 
@@ -400,3 +423,19 @@ async def test_short_position_books_its_profit() -> None:
     world.venue.price("49500")
     await close(world)
     assert last(world, approved.signal_id, PositionClosed).net_pnl_usdt > 0
+
+
+class _Frozen:
+    """The record, for a process that is frozen as soon as it has its turn to close."""
+
+    def __init__(self, inner: Any, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._inner = inner
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def next_close_attempt(self, signal_id: str) -> int | None:
+        attempt: int | None = await self._inner.next_close_attempt(signal_id)
+        await self._meanwhile()
+        return attempt
