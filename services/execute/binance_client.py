@@ -15,7 +15,6 @@ from services.execute import venue_parse
 from services.execute.ccxt_venue import make_venue
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
-from services.execute.exchange_clock import ExchangeClock
 from services.execute.leverage_manager import MarginSetup
 from services.execute.reconciliation import VenueView
 from services.execute.venue import (
@@ -49,7 +48,7 @@ class BinanceClient:
         self._markets_loading = asyncio.Lock()
         self._calls = VenueCalls(self.venue)
         self._call, self._find = self._calls.call, self._calls.find
-        self._clock = ExchangeClock(self.venue, self._ask_time)
+        self.clock = self._calls.clock
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +68,7 @@ class BinanceClient:
             ExchangeUnavailable: the exchange does not answer.
         """
         await self._rules()  # first: what is allowed decides what may be asked
-        await self.correct_clock()
+        await self.clock.measure()
         dual = await self._call("position_mode", self.venue.fapiPrivateGetPositionSideDual, is_read=True)
         if str(dual["dualSidePosition"]).lower() == "true":
             raise OperatorNeeded("the account is in hedge mode; switch it to one-way mode on the exchange")
@@ -77,16 +76,9 @@ class BinanceClient:
         if str(multi["multiAssetsMargin"]).lower() == "true":
             raise OperatorNeeded("the account is in multi-asset mode; switch it to single-asset mode")
 
-    async def correct_clock(self) -> None:
-        """Measure the exchange's clock against ours; every later request is stamped with its time."""
-        await self._clock.measure()
-
     def clock_ahead(self) -> timedelta:
         """Return how far our clock is ahead of the exchange's, as last measured."""
-        return self._clock.ahead()
-
-    async def _ask_time(self) -> Any:
-        return await self._call("time", self.venue.fapiPublicGetTime, is_read=True)
+        return self.clock.ahead()
 
     async def load_markets(self) -> None:
         """Load ccxt's market table, which its streams need."""

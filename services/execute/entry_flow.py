@@ -14,7 +14,7 @@ import msgspec
 
 from services.execute import execution_rules, facts
 from services.execute.entry_preparation import EntryPreparation, EntryRules
-from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.exit_flow import ExitFlow
 from services.execute.order_state import (
     LOST_REASON,
@@ -181,6 +181,9 @@ class EntryFlow:
         except ExecutionUnknown as lost:
             _log.warning("entry_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return  # it stands as `sending`: the next step looks it up
+        except ClockSkewed:
+            await self._end(claimed, "clock_skew", self._about_clocks(claimed_at), failed=True)
+            return
         except ExchangeUnavailable as down:
             await self._end(claimed, "exchange_unavailable", str(down), failed=True)
             return
@@ -192,6 +195,14 @@ class EntryFlow:
         metrics.ENTRY_SECONDS.observe(max(0.0, waited_s))
         if report.is_final:
             await self._record_report(claimed, report)  # else: accepted, and looked up by the next step
+
+    def _about_clocks(self, claimed_at: datetime) -> str:
+        late_s = (self._clock() - claimed_at).total_seconds()
+        return (
+            f"the exchange refused the time stamp of the order, {late_s:.1f} s after its claim. Many seconds: "
+            "this process was held up. Else a clock is wrong: see that this machine and the database's run "
+            f"NTP; ours is {self._exchange.clock_ahead()} ahead of the exchange's, which is corrected for"
+        )
 
     async def _look_up(self, entry: Entry) -> None:
         """Find out what became of a claimed entry; it is never sent again."""

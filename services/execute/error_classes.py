@@ -88,13 +88,19 @@ class VenueRefused(ExchangeRefused):
         self.kind = kind
 
 
+class ClockSkewed(ExchangeUnavailable):
+    """The exchange refused the time stamp: surely not executed. It came too late, or a clock is wrong."""
+
+
 def to_exception(failure: VenueFailure, *, is_read: bool, retry_after_s: float = 0.0) -> PhoenixError:
     """Return the exception to raise. A read whose answer was lost changed nothing: it is merely
     unavailable.
     """
     kind = classify(failure)
     text = f"HTTP {failure.status} {failure.code} {failure.text}"
-    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.CLOCK_SKEW, ErrorKind.STOP_CALLING):
+    if kind is ErrorKind.CLOCK_SKEW:
+        return ClockSkewed(text)
+    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.STOP_CALLING):
         return ExchangeUnavailable(text, retry_after_s)
     if kind is ErrorKind.UNKNOWN:
         return ExchangeUnavailable(text) if is_read else ExecutionUnknown(text)

@@ -65,6 +65,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
+    runtime.spawn("exchange_clock", exchange.clock.keep)
     runtime.spawn("rescue", Rescue(store, entries, exits).watch)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.execute import execution_rules, facts
-from services.execute.error_classes import VenueRefused
+from services.execute.error_classes import ClockSkewed, VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep
@@ -130,7 +130,7 @@ class ExitFlow:
         except ExecutionUnknown as lost:
             _log.warning("close_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return False
-        except VenueRefused as refused:
+        except (VenueRefused, ClockSkewed) as refused:
             _log.warning("close_refused", correlation_id=entry.signal_id, error=str(refused))
             await self._store.set_order_status(client_id, "REFUSED")
             return False

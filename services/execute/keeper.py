@@ -82,8 +82,7 @@ class Keeper:
                         _log.warning("order_event_left_to_reconciliation", error=repr(error))
 
     async def reconcile(self) -> None:
-        """Compare the exchange with our books once; also keeps our idea of its clock right."""
-        await self._exchange.correct_clock()
+        """Compare the exchange with our books once."""
         await self._flow.reconcile()
 
     async def tell_account(self) -> None:

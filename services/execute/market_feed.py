@@ -232,7 +232,7 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         Publisher(settings.amqp_url.get_secret_value(), runtime.holder), ping_as="rabbitmq"
     )
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
-    await exchange.correct_clock()
+    await exchange.clock.measure()
     await exchange.load_markets()
     writer, outbox = MarketWriter(redis), Outbox(database, publisher)
     listed = await exchange.instruments()

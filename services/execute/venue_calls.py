@@ -12,7 +12,15 @@ from ccxt.base.errors import BaseError
 
 from services.execute.call_gate import CallGate, Urgency
 from services.execute.ccxt_venue import FAILURE_TEXT_CHARS_MAX, AnswerError
-from services.execute.error_classes import ErrorKind, VenueFailure, VenueRefused, classify, to_exception
+from services.execute.error_classes import (
+    ClockSkewed,
+    ErrorKind,
+    VenueFailure,
+    VenueRefused,
+    classify,
+    to_exception,
+)
+from services.execute.exchange_clock import ExchangeClock
 from shared import metrics
 from shared.errors import ExchangeUnavailable, PhoenixError
 
@@ -42,6 +50,7 @@ class VenueCalls:
     def __init__(self, venue: Any) -> None:
         self._venue = venue
         self.gate = CallGate()
+        self.clock = ExchangeClock(venue, self._ask_time)
 
     async def call(
         self,
@@ -59,8 +68,15 @@ class VenueCalls:
             VenueRefused: refused, `kind` says why.
         """
         self.demand_open(operation)
-        with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
-            return await self.translated(operation, endpoint(params or {}), is_read=is_read)
+        try:
+            with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
+                return await self.translated(operation, endpoint(params or {}), is_read=is_read)
+        except ClockSkewed:
+            await self.clock.measure_again()  # so that whoever tries again is stamped with the right time
+            raise
+
+    async def _ask_time(self) -> Any:
+        return await self.call("time", self._venue.fapiPublicGetTime, is_read=True)
 
     async def find(self, operation: str, endpoint: Endpoint, params: dict[str, Any]) -> Any:
         """Call an endpoint about one order; None when the exchange does not know it."""
@@ -123,4 +139,6 @@ def _monotonic() -> float:
 def _kind_name(error: PhoenixError) -> str:
     if isinstance(error, VenueRefused):
         return error.kind.value
+    if isinstance(error, ClockSkewed):
+        return ErrorKind.CLOCK_SKEW.value
     return "unavailable" if isinstance(error, ExchangeUnavailable) else "unknown"

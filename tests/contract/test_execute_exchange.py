@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from services.execute.binance_client import BinanceClient
-from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import EntryOrder, OrderSide, ProtectiveOrder
 from shared.clock import ManualClock, utc_now
@@ -164,6 +164,14 @@ async def test_skew_of_our_clock_is_corrected(bench: Bench) -> None:
     if isinstance(bench, ProcessBench):
         bench.client.venue.milliseconds = lambda: int((utc_now() + ahead).timestamp() * 1000)
     assert (await bench.client.place_entry(order(), bench.now() + ahead)).status == "FILLED"
+
+
+async def test_clock_that_jumped_is_measured_again_by_the_first_refusal(bench: Bench) -> None:
+    bench.client.venue.options["timeDifference"] = 30_000
+    with pytest.raises(ClockSkewed):
+        await bench.client.place_entry(order(), bench.now())
+    assert abs(bench.client.clock_ahead()) < timedelta(seconds=1)
+    assert (await bench.client.place_entry(order(), bench.now())).status == "FILLED"
 
 
 async def test_orders_that_nobody_knows(bench: Bench) -> None:

@@ -314,6 +314,22 @@ async def test_surely_unexecuted_order_fails_at_once() -> None:
     assert len(world.venue.sent("POST order")) == 1
 
 
+async def test_entry_that_meets_a_wrong_clock_fails_and_the_next_one_does_not() -> None:
+    """P3: a claimed entry is never sent again, not even when it surely was not executed."""
+    world, approved = World(), approval()
+    process = world.process()
+    world.venue.options["timeDifference"] = 30_000
+    await process.flow.on_execution(sent(approved))
+    [fact] = world.told(approved.signal_id)
+    assert isinstance(fact, OrderEnded)
+    assert (fact.outcome, fact.reason) == (OutcomeKind.FAILED, "clock_skew")
+    assert "NTP" in fact.detail
+    assert len(world.venue.sent("POST order")) == 1
+    second = approval("second", at=world.clock())
+    await process.flow.on_execution(sent(second))
+    assert kinds(world.told(second.signal_id)) == ENTERED
+
+
 async def test_refused_order_fails_with_the_exchanges_words() -> None:
     world, approved = World(), approval()
     world.venue.fail("POST order", refused(-2019, text="Margin is insufficient."))
