@@ -66,8 +66,10 @@ EXCHANGE_SECONDS = Histogram(
 EXCHANGE_ERRORS = Counter(
     "phoenix_exchange_errors_total", "Exchange errors by our own classification.", ["operation", "kind"]
 )
-EXCHANGE_WEIGHT_USED = Gauge(
-    "phoenix_exchange_weight_used", "Request weight used in the exchange's current minute."
+EXCHANGE_BUDGET_USED = Gauge(
+    "phoenix_exchange_budget_used",
+    "Request weight and orders used in the exchange's current window, by budget.",
+    ["budget"],
 )
 EXCHANGE_BREAKER_OPEN = Gauge(
     "phoenix_exchange_breaker_open", "1 while the circuit breaker holds entries back."

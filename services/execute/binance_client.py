@@ -61,7 +61,7 @@ class BinanceClient:
 
     async def preflight(self) -> None:
         """Check what would make every order fail: reachable, one-way mode, single-asset mode; correct the
-        clock, learn the request weight that is allowed.
+        clock, learn how many requests and orders are allowed.
 
         Raises:
             OperatorNeeded: the account is set up in a way we do not trade on; the text says what to change.
@@ -100,11 +100,9 @@ class BinanceClient:
         return venue_parse.instruments(info, brackets, Decimal(str(fee["takerCommissionRate"])))
 
     async def _rules(self) -> Any:
-        """Read the exchange's rules, and heed the request weight that they allow."""
+        """Read the exchange's rules, and heed the budgets that they grant."""
         info = await self._call("instruments", self.venue.fapiPublicGetExchangeInfo, is_read=True)
-        allowed = venue_parse.weight_limit_1m(info)
-        if allowed is not None:
-            self._calls.gate.allow(allowed)
+        self._calls.gate.allow(venue_parse.budgets(info))
         return info
 
     async def best_prices(self, symbol: str) -> BestPrices:

@@ -4,17 +4,26 @@ Paper, demo and live differ in the addresses and in nothing else. Its throttle i
 order) and it must never retry by itself: what an error means is the flow's decision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ccxt.pro
 
+from services.execute.call_gate import Budget
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import VenueFailure
 
 MarketHandler = Callable[[str, dict[str, Any]], None]
 
 FAILURE_TEXT_CHARS_MAX = 300
+
+
+_BUDGET_HEADERS: Mapping[Budget, str] = {
+    Budget.WEIGHT_1M: "x-mbx-used-weight-1m",
+    Budget.ORDERS_1M: "x-mbx-order-count-1m",
+    Budget.ORDERS_10S: "x-mbx-order-count-10s",
+}
 
 
 class AnswerError(Exception):
@@ -29,13 +38,14 @@ class AnswerError(Exception):
 class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
     """ccxt's exchange with our own reading of answers (`handle_errors` is its hook for that)."""
 
-    weight_used: int | None = None  # of the newest answer that told it
+    budgets_used: Mapping[Budget, int] = MappingProxyType({})  # of the newest answer that told any
 
     def handle_errors(self, code: int, reason: str, *rest: Any) -> None:
         """Raise `AnswerError` for an error answer; rest = url, method, headers, body, response, …"""
         _, _, headers, body, response = rest[:5]
         told = {key.lower(): value for key, value in (headers or {}).items()}
-        self.weight_used = _whole(told.get("x-mbx-used-weight-1m")) or self.weight_used
+        used = {budget: _whole(told.get(header)) for budget, header in _BUDGET_HEADERS.items()}
+        self.budgets_used = {**self.budgets_used, **{b: n for b, n in used.items() if n is not None}}
         error_code = response.get("code") if isinstance(response, dict) else None
         if code < 400 and str(error_code or 200) in ("200", "0"):
             return

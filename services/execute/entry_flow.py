@@ -199,7 +199,7 @@ class EntryFlow:
     def _about_clocks(self, claimed_at: datetime) -> str:
         late_s = (self._clock() - claimed_at).total_seconds()
         return (
-            f"the exchange refused the time stamp of the order, {late_s:.1f} s after its claim. Many seconds: "
+            f"the exchange refused the order's time stamp, {late_s:.1f} s after its claim. Many seconds: "
             "this process was held up. Else a clock is wrong: see that this machine and the database's run "
             f"NTP; ours is {self._exchange.clock_ahead()} ahead of the exchange's, which is corrected for"
         )

@@ -89,10 +89,11 @@ class VenueCalls:
 
     def demand_open(self, operation: str) -> None:
         """Raise `ExchangeUnavailable` unless the gate lets this operation pass now."""
-        why = self.gate.why_closed(_URGENCIES.get(operation, Urgency.READ), _monotonic())
+        urgency, now = _URGENCIES.get(operation, Urgency.READ), _monotonic()
+        why = self.gate.why_closed(urgency, now)
         if why is not None:
             metrics.EXCHANGE_ERRORS.labels(operation=operation, kind="held_back").inc()
-            raise ExchangeUnavailable(why)
+            raise ExchangeUnavailable(why, self.gate.ban_left_s(urgency, now))
 
     async def translated(self, operation: str, work: Awaitable[Any], *, is_read: bool) -> Any:
         """Await `work` of ccxt; its exceptions become ours. Raises as `call` does."""
@@ -121,10 +122,10 @@ class VenueCalls:
             self.gate.failed(now)
         if failure is not None and classify(failure) is ErrorKind.STOP_CALLING:
             self.gate.banned(now, retry_after_s)
-        used, self._venue.weight_used = self._venue.weight_used, None
-        if used is not None:
-            self.gate.weighed(used, now)
-            metrics.EXCHANGE_WEIGHT_USED.set(used)
+        used, self._venue.budgets_used = self._venue.budgets_used, {}
+        for budget, amount in used.items():
+            self.gate.used(budget, amount, now)
+            metrics.EXCHANGE_BUDGET_USED.labels(budget=budget.value).set(amount)
         metrics.EXCHANGE_BREAKER_OPEN.set(1 if self.gate.is_open(now) else 0)
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.execute.call_gate import Budget
 from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import (
     AlgoReport,
@@ -26,7 +27,11 @@ from shared.values import Side
 
 Payload = Mapping[str, Any]
 
-_WEIGHT_PER_MINUTE = ("REQUEST_WEIGHT", "MINUTE", 1)
+_BUDGET_NAMES = {
+    Budget.WEIGHT_1M: ("REQUEST_WEIGHT", "MINUTE", 1),
+    Budget.ORDERS_1M: ("ORDERS", "MINUTE", 1),
+    Budget.ORDERS_10S: ("ORDERS", "SECOND", 10),
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -153,12 +158,13 @@ def funding(rows: Iterable[Payload]) -> Decimal:
     return sum((decimal(row["income"]) for row in rows), ZERO)
 
 
-def weight_limit_1m(info: Payload) -> int | None:
-    """Return the request weight per minute that exchangeInfo allows, None when it does not say."""
-    for each in info.get("rateLimits", ()):
-        if (each["rateLimitType"], each["interval"], int(each["intervalNum"])) == _WEIGHT_PER_MINUTE:
-            return int(each["limit"])
-    return None
+def budgets(info: Payload) -> dict[Budget, int]:
+    """Return the limits on request weight and orders that exchangeInfo tells."""
+    told = {
+        (each["rateLimitType"], each["interval"], int(each["intervalNum"])): int(each["limit"])
+        for each in info.get("rateLimits", ())
+    }
+    return {budget: told[name] for budget, name in _BUDGET_NAMES.items() if name in told}
 
 
 def instruments(
