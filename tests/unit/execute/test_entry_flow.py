@@ -383,9 +383,21 @@ async def test_price_beyond_stop_or_target_closes_at_once(position: int) -> None
     assert world.clock() - NOON < timedelta(seconds=1)
 
 
-async def test_protection_refused_until_the_budget_is_used_up_flattens() -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused(-4045),  # too many stops
+        refused(-4014),  # off its tick
+        refused(-4131),  # beyond the price limits
+        refused(-1008, 503),  # throttled by the system
+        refused(-1000, 503),  # status unknown
+        refused(-4117),  # another one is triggering
+        unavailable(),
+    ],
+)
+async def test_protection_that_is_not_to_be_had_until_the_budget_is_used_up_flattens(trouble: Fault) -> None:
     world, approved = World(), approval()
-    world.venue.fail("POST algoOrder", *[refused(-4045)] * 200)
+    world.venue.fail("POST algoOrder", *[trouble] * 200)
     await enter(world, approved)
     assert world.held() == 0
     assert timedelta(seconds=10) <= world.clock() - NOON < timedelta(seconds=11)

@@ -359,6 +359,93 @@ async def test_liquidation_is_recorded_as_such() -> None:
     assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.LIQUIDATION
 
 
+@pytest.mark.parametrize(
+    ("client_id", "reason"),
+    [
+        ("autoclose-1706702400000000000", CloseReason.LIQUIDATION),
+        ("adl_autoclose", CloseReason.ADL),
+        ("settlement_autoclose-1706702400", CloseReason.SETTLEMENT),
+        ("autoclosed-by-hand", CloseReason.EXTERNAL),
+    ],
+)
+async def test_what_the_exchange_closes_itself_is_told_by_its_name(
+    client_id: str, reason: CloseReason
+) -> None:
+    world = World()
+    approved = await entered(world)
+    world.by_hand("sell", "0.1", client_id)
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is reason
+    assert world.standing() == set()
+
+
+async def test_position_reduced_by_hand_and_then_stopped_out_has_both_in_its_books() -> None:
+    world = World()
+    before = world.venue.core.exchange.ledger.wallet_balance()
+    approved = await entered(world)
+    world.by_hand("sell", "0.04")
+    await world.process().flow.on_order_event(BTC)
+    assert world.is_protected(approved.signal_id), "what is left stays protected"
+    world.venue.price("48900")
+    await world.process().flow.on_order_event(BTC)
+    closed = last(world, approved.signal_id, PositionClosed)
+    assert closed.reason is CloseReason.STOP_LOSS
+    assert closed.net_pnl_usdt == world.venue.core.exchange.ledger.wallet_balance() - before
+
+
+async def test_position_turned_round_by_hand_is_closed_in_our_books_and_its_orders_go() -> None:
+    """What stands now is somebody else's: reported, neither protected nor closed by us."""
+    world = World()
+    approved = await entered(world)
+    world.by_hand("sell", "0.25")
+    process = world.process()
+    for _ in range(3):
+        await process.flow.reconcile()
+        world.clock.advance(15)
+    closed = next(each for each in world.told(approved.signal_id) if isinstance(each, PositionClosed))
+    assert (closed.reason, closed.position.quantity) == (CloseReason.EXTERNAL, Decimal("0.1"))
+    assert world.standing() == set()
+    assert world.held() == Decimal("-0.15")
+    alerts = [each for each in world.outbox.staged.values() if isinstance(each.payload, AlertRaised)]
+    assert [each.payload.kind for each in alerts] == ["report_external"]  # type: ignore[union-attr]
+
+
+async def test_event_told_twice_and_out_of_order_closes_once() -> None:
+    """They say when to look, not what happened."""
+    world = World()
+    approved = await entered(world)
+    process = world.process()
+    await process.flow.on_order_event(BTC)  # of the entry, late
+    world.venue.price("48900")
+    await asyncio.gather(*(process.flow.on_order_event(BTC) for _ in range(3)))
+    await process.flow.on_order_event(BTC)
+    closes = [each for each in world.told(approved.signal_id) if isinstance(each, PositionClosed)]
+    assert len(closes) == 1
+
+
+async def test_twin_that_fires_while_it_is_being_cancelled_is_waited_for() -> None:
+    """-4117: it is triggering right now. The books stay open until it is gone, one way or the other."""
+    world = World()
+    approved = await entered(world)
+    world.venue.price("48900")
+    world.venue.fail("DELETE algoOrder", refused(-4117))
+    with pytest.raises(ExchangeUnavailable):
+        await world.process().flow.on_order_event(BTC)
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+    assert world.standing() == set()
+
+
+async def test_twin_that_is_gone_before_it_is_cancelled_is_fine() -> None:
+    """-2011: it expired with the position, or somebody was quicker."""
+    world = World()
+    approved = await entered(world)
+    world.venue.price("48900")
+    world.venue.fail("DELETE algoOrder", Fault(error=refused(-2011).error, executed=True))
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+
+
 async def test_twin_that_cannot_be_cancelled_keeps_the_symbol_taken() -> None:
     """Left standing it would close the next position: the books stay open until it is gone."""
     world = World()
