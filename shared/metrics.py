@@ -77,6 +77,14 @@ EXCHANGE_BREAKER_OPEN = Gauge(
 EXCHANGE_CLOCK_AHEAD_SECONDS = Gauge(
     "phoenix_exchange_clock_ahead_seconds", "How far our clock is ahead of the exchange's; corrected for."
 )
+USER_STREAM_OPENED = Counter(
+    "phoenix_user_stream_opened_total",
+    "User-data streams opened, by why: start, or what became of the one before.",
+    ["why"],
+)
+USER_STREAM_QUIET_SECONDS = Gauge(
+    "phoenix_user_stream_quiet_seconds", "How long the user-data stream has told nothing; may be right."
+)
 ENTRY_SECONDS = Histogram("phoenix_entry_seconds", "Alert received to entry order accepted.", buckets=_FAST_S)
 UNPROTECTED_SECONDS = Histogram(
     "phoenix_unprotected_seconds", "First fill to the stop confirmed on the exchange.", buckets=_SLOW_S

@@ -6,7 +6,7 @@ what an error means is the flow's decision.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -21,7 +21,6 @@ from services.execute.venue import (
     AlgoReport,
     BestPrices,
     EntryOrder,
-    OrderEvent,
     OrderReport,
     OrderSide,
     ProtectiveOrder,
@@ -311,20 +310,20 @@ class BinanceClient:
         """Raise `ExchangeUnavailable` unless the exchange answers."""
         await self._call("ping", self.venue.fapiPublicGetPing, is_read=True)
 
-    async def order_events(self) -> AsyncIterator[OrderEvent]:
-        """Yield every order event of the user-data stream.
+    # --- the user-data stream: see `user_stream` ---
 
-        The stream only says *when to look*: what happened is read by REST, so that a lost, repeated or
-        reordered event changes nothing.
-        """
-        while True:
-            orders = await self._calls.translated("user_stream", self.venue.watch_orders(), is_read=True)
-            for order in orders:
-                yield OrderEvent(
-                    symbol=order["info"]["s"],
-                    client_id=order["clientOrderId"] or "",
-                    is_open=order["status"] == "open",
-                )
+    async def renew_listen_key(self) -> None:
+        """Get a listen key that is surely good, for the next connection."""
+        self.venue.forget_listen_key()
+        await self._call("listen_key", lambda _: self.venue.authenticate(), is_read=True)
+
+    async def extend_listen_key(self) -> None:
+        """Keep the present listen key good for another hour; `VenueRefused` when it is gone."""
+        await self._call("listen_key", lambda _: self.venue.fapiPrivatePutListenKey(), is_read=True)
+
+    def is_streaming(self) -> bool:
+        """Tell whether a stream is connected."""
+        return any(client.isConnected for client in self.venue.clients.values())
 
     async def _price_of(self, asset: str) -> Decimal:
         """The value of a fee asset now, USDT; the exchange does not tell that of the fill's time."""

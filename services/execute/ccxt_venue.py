@@ -15,6 +15,7 @@ from services.execute.config import ExchangeSettings
 from services.execute.error_classes import VenueFailure
 
 MarketHandler = Callable[[str, dict[str, Any]], None]
+OrderHandler = Callable[[dict[str, Any]], None]
 
 FAILURE_TEXT_CHARS_MAX = 300
 
@@ -33,6 +34,10 @@ class AnswerError(Exception):
         super().__init__(failure.text)
         self.failure = failure
         self.retry_after_s = retry_after_s
+
+
+class ListenKeyExpired(ccxt.NetworkError):
+    """The exchange says that it tells this stream nothing any more."""
 
 
 class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
@@ -57,11 +62,32 @@ class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
 
 
 class _StreamingVenue(_Venue):
-    """Hands every raw market message on as it comes: ccxt's own way conflates symbols and mixes marks with
-    trades.
+    """Hands every raw message on as it comes: ccxt's own way conflates symbols, mixes marks with trades,
+    gives order events to nobody while nobody waits, and ignores that a listen key has expired.
     """
 
     take_market: MarketHandler | None = None
+    take_order: OrderHandler | None = None
+
+    def handle_message(self, client: Any, message: Any) -> None:
+        """Receive every message of every stream."""
+        if isinstance(message, dict) and message.get("e") == "listenKeyExpired":
+            client.reject(ListenKeyExpired("the exchange says so"))
+            return
+        super().handle_message(client, message)
+
+    def handle_order_update(self, client: Any, message: Any) -> None:  # noqa: ARG002
+        """Receive ORDER_TRADE_UPDATE and ALGO_UPDATE; ccxt's hook for both."""
+        if self.take_order is not None:
+            self.take_order(message)
+
+    async def keep_alive_listen_key(self, params: Any = None) -> None:
+        """Do nothing: ccxt starts one more of these timers with every connection, and none of them ends."""
+
+    def forget_listen_key(self) -> None:
+        """Let the next `authenticate` ask for a key instead of trusting the one it remembers."""
+        known = self.options.get("linear", {})
+        self.options["linear"] = known | {"listenKey": None, "lastAuthenticatedTime": 0}
 
     def handle_tickers_and_bids_asks(self, client: Any, message: Any, method_type: str) -> None:  # noqa: ARG002
         """Receive `bidasks`, `markPrices` or `tickers` messages; ccxt's hook for all three."""

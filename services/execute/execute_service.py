@@ -18,6 +18,7 @@ from services.execute.queue_consumer import consumers
 from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
+from services.execute.user_stream import UserStream
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -71,7 +72,11 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in
     lease = Lease(database, "keeper", runtime.holder)
-    keeper = Keeper(lease, flow, exchange, store, publisher, inst, utc_now)
+    stream = UserStream(exchange, store, utc_now)
+    runtime.spawn("user_stream", stream.keep_open)
+    runtime.spawn("user_stream_key", stream.keep_key)
+    runtime.spawn("user_stream_evidence", stream.gather_evidence)
+    keeper = Keeper(lease, flow, exchange, stream, store, publisher, inst, utc_now)
     _spawn_keeper(runtime, keeper, settings)
     await _consume(runtime, inbound, TRADE_EXECUTION.name)
     runtime.on_drain(outbox.flush_marks)
@@ -101,7 +106,7 @@ def _entry_rules(settings: ExecuteSettings) -> EntryRules:
 
 def _spawn_keeper(runtime: Runtime, keeper: Keeper, settings: ExecuteSettings) -> None:
     runtime.spawn("keeper_lease", keeper.keep_lease)
-    runtime.spawn("user_stream", keeper.follow_orders)
+    runtime.spawn("order_events", keeper.follow_orders)
     runtime.spawn(
         "reconciliation", functools.partial(keeper.every, settings.reconcile_interval_s, keeper.reconcile)
     )

@@ -149,6 +149,14 @@ class ExecutionFlow:
             if entry.state in HAS_POSITION:
                 await self._exits.settle(entry)
 
+    async def on_gap(self) -> None:
+        """Look at every symbol of ours once: the exchange may have told something that nobody heard."""
+        standing = {each.symbol for each in await self._store.unfinished() if each.state in HAS_POSITION}
+        for symbol in sorted(standing):
+            match await attempt(self.on_order_event(symbol)):
+                case Failed(error):
+                    _log.warning("look_failed", symbol=symbol, error=repr(error))
+
     async def reconcile(self) -> list[Correction]:
         """Compare the exchange with our books and correct what differs; return what was found."""
         view = await self._venue.view()  # the exchange first: see `reconciliation`

@@ -15,6 +15,7 @@ from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import (
     AlgoReport,
     BestPrices,
+    OrderEvent,
     OrderReport,
     OrderSide,
     VenueAccount,
@@ -32,6 +33,7 @@ _BUDGET_NAMES = {
     Budget.ORDERS_1M: ("ORDERS", "MINUTE", 1),
     Budget.ORDERS_10S: ("ORDERS", "SECOND", 10),
 }
+_OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING", "TRIGGERED"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -134,6 +136,18 @@ def margin_setups(rows: Iterable[Payload]) -> dict[str, MarginSetup]:
         row["symbol"]: MarginSetup(is_isolated=row["marginType"] == "ISOLATED", leverage=int(row["leverage"]))
         for row in rows
     }
+
+
+def order_event(message: Payload) -> OrderEvent | None:
+    """Parse ORDER_TRADE_UPDATE and ALGO_UPDATE of the user-data stream; None for one we cannot read."""
+    order = message.get("o")
+    if not isinstance(order, Mapping) or "s" not in order:
+        return None
+    return OrderEvent(
+        symbol=order["s"],
+        client_id=str(order.get("c") or order.get("caid") or ""),
+        is_open=order.get("X") in _OPEN_STATUSES,
+    )
 
 
 def best_prices(raw: Payload) -> BestPrices:
