@@ -36,7 +36,7 @@ class AnswerError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class ListenKeyExpired(ccxt.NetworkError):
+class ListenKeyExpired(ccxt.NetworkError):  # type: ignore[misc]
     """The exchange says that it tells this stream nothing any more."""
 
 

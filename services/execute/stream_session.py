@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from shared.supervision import within
+
 W = TypeVar("W")
 
 CLOSE_TIMEOUT_S = 2.0
@@ -38,6 +40,6 @@ async def close_streams(venue: Any) -> None:
     """Close every stream of a ccxt exchange; one that does not answer is left to die."""
     for url, client in tuple(venue.clients.items()):
         with suppress(TimeoutError):
-            await asyncio.wait_for(client.close(), CLOSE_TIMEOUT_S)
+            await within(CLOSE_TIMEOUT_S, client.close())
         if venue.clients.get(url) is client:
             del venue.clients[url]

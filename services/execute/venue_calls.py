@@ -91,6 +91,7 @@ class VenueCalls:
         """Raise `ExchangeUnavailable` unless the gate lets this operation pass now."""
         urgency, now = _URGENCIES.get(operation, Urgency.READ), _monotonic()
         why = self.gate.why_closed(urgency, now)
+        metrics.EXCHANGE_BREAKER_OPEN.set(1 if self.gate.is_open(now) else 0)
         if why is not None:
             metrics.EXCHANGE_ERRORS.labels(operation=operation, kind="held_back").inc()
             raise ExchangeUnavailable(why, self.gate.ban_left_s(urgency, now))

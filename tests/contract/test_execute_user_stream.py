@@ -94,7 +94,7 @@ async def listener(process: ExchangeProcess) -> AsyncIterator[Listener]:
 
 
 def opened(why: Why) -> float:
-    return metrics.USER_STREAM_OPENED.labels(why=why.value)._value.get()
+    return float(metrics.USER_STREAM_OPENED.labels(why=why.value)._value.get())
 
 
 async def test_every_connection_begins_with_a_gap_and_then_tells_of_orders(listener: Listener) -> None:

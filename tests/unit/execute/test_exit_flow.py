@@ -316,7 +316,7 @@ async def test_closer_that_was_frozen_cannot_close_the_next_position_of_the_symb
         await world.process().flow.on_execution(sent(second))
 
     frozen = world.process()
-    frozen.exits._store = _Frozen(world.store, meanwhile)  # type: ignore[assignment]
+    frozen.exits._store = _Frozen(world.store, meanwhile)
     await frozen.flow.on_control(sent(request))
     assert last(world, first.signal_id, PositionClosed).closed_by == request.signal_id
     assert world.held() == Decimal("0.1")
@@ -406,8 +406,22 @@ async def test_position_turned_round_by_hand_is_closed_in_our_books_and_its_orde
     assert (closed.reason, closed.position.quantity) == (CloseReason.EXTERNAL, Decimal("0.1"))
     assert world.standing() == set()
     assert world.held() == Decimal("-0.15")
-    alerts = [each for each in world.outbox.staged.values() if isinstance(each.payload, AlertRaised)]
-    assert [each.payload.kind for each in alerts] == ["report_external"]  # type: ignore[union-attr]
+    staged = [each.payload for each in world.outbox.staged.values()]
+    assert [each.kind for each in staged if isinstance(each, AlertRaised)] == ["report_external"]
+
+
+async def test_gap_in_the_stream_is_filled_by_a_look_at_every_symbol_of_ours() -> None:
+    world = World()
+    first, second = await entered(world, "one"), await entered(world, "two", symbol="ETHUSDT")
+    world.venue.price("48900")
+    world.venue.price("48900", "ETHUSDT")
+    world.venue.fail("GET v3/positionRisk", unavailable())  # one that cannot be looked at keeps no other one
+    await world.process().flow.on_gap()
+    states = {world.store.entries[each.signal_id].state for each in (first, second)}
+    assert states == {EntryState.CLOSED, EntryState.PROTECTED}
+    await world.process().flow.on_gap()
+    for approved in (first, second):
+        assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
 
 
 async def test_event_told_twice_and_out_of_order_closes_once() -> None:
