@@ -30,10 +30,9 @@ from infrastructure.paper_exchange.values import (
     money_up,
 )
 
-ORDERS_KEPT_PER_SYMBOL = 1_000
-ALGOS_KEPT_PER_SYMBOL = 1_000
-TRADES_KEPT_PER_SYMBOL = 2_000
-INCOMES_KEPT_PER_SYMBOL = 2_000
+HISTORY_KEPT = 5_000
+TRADES_PER_ORDER_KEPT = 2
+INCOMES_PER_ORDER_KEPT = 4
 _TRIM_SLACK = 100
 
 _Row = TypeVar("_Row")
@@ -41,12 +40,17 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The exchange's terms of business: fee rates as fractions, limits as counts, the shape of the book."""
+    """The exchange's terms of business: fee rates as fractions, limits as counts, the shape of the book.
+
+    `history_kept` counts the done orders and the done conditional orders that are remembered per symbol;
+    trades and income rows, of which an order has several, are kept in proportion.
+    """
 
     taker_fee: Decimal = Decimal("0.0005")
     maker_fee: Decimal = Decimal("0.0002")
     open_orders_max: int = MAX_OPEN_ORDERS
     open_algos_max: int = MAX_OPEN_ALGOS
+    history_kept: int = HISTORY_KEPT
     book: BookShape = field(default_factory=BookShape)
 
 
@@ -59,8 +63,20 @@ class Counters(msgspec.Struct):
     tran: int = 4_000_001
 
 
+class Forgotten(msgspec.Struct):
+    """How many rows of each history were dropped because it was full."""
+
+    orders: int = 0
+    algos: int = 0
+    trades: int = 0
+    incomes: int = 0
+
+
 class AccountState(msgspec.Struct):
-    """Everything that must survive a restart."""
+    """Everything that must survive a restart.
+
+    `initial_wallet` (USDT) is None for an account that an earlier version founded.
+    """
 
     cross_wallet: Decimal
     quotes: dict[str, Quote] = msgspec.field(default_factory=dict)
@@ -76,6 +92,8 @@ class AccountState(msgspec.Struct):
     done_algos: dict[str, list[Algo]] = msgspec.field(default_factory=dict)
     trades: dict[str, list[Trade]] = msgspec.field(default_factory=dict)
     incomes: dict[str, list[Income]] = msgspec.field(default_factory=dict)
+    forgotten: Forgotten = msgspec.field(default_factory=Forgotten)
+    initial_wallet: Decimal | None = None
 
 
 class PositionFigures(NamedTuple):
@@ -216,7 +234,21 @@ class Ledger:
         self.state.counters.tran += 1
         self.state.cross_wallet += amount
         self.state.updated_ms = now_ms
-        append_bounded(self.state.incomes.setdefault(symbol, []), row, INCOMES_KEPT_PER_SYMBOL)
+        rows = self.state.incomes.setdefault(symbol, [])
+        kept = self.terms.history_kept * INCOMES_PER_ORDER_KEPT
+        self.state.forgotten.incomes += _append_bounded(rows, row, kept)
+
+    # -- histories ---------------------------------------------------------------------------------
+
+    def archive_order(self, order: Order) -> None:
+        """Remember a done order."""
+        rows = self.state.done_orders.setdefault(order.symbol, [])
+        self.state.forgotten.orders += _append_bounded(rows, order, self.terms.history_kept)
+
+    def archive_algo(self, algo: Algo) -> None:
+        """Remember a done conditional order."""
+        rows = self.state.done_algos.setdefault(algo.symbol, [])
+        self.state.forgotten.algos += _append_bounded(rows, algo, self.terms.history_kept)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -260,7 +292,9 @@ class Ledger:
             time_ms=now_ms,
         )
         self.state.counters.trade += 1
-        append_bounded(self.state.trades.setdefault(order.symbol, []), trade, TRADES_KEPT_PER_SYMBOL)
+        rows = self.state.trades.setdefault(order.symbol, [])
+        kept = self.terms.history_kept * TRADES_PER_ORDER_KEPT
+        self.state.forgotten.trades += _append_bounded(rows, trade, kept)
         return trade
 
     def _order_margin(self, order: Order) -> Decimal:
@@ -294,8 +328,14 @@ class Ledger:
 _DEFAULT_SETTING = SymbolSetting()
 
 
-def append_bounded(rows: list[_Row], row: _Row, kept: int) -> None:
-    """Append a row and forget the oldest beyond `kept` (trimmed in steps, so that appending stays cheap)."""
+def _append_bounded(rows: list[_Row], row: _Row, kept: int) -> int:
+    """Append a row and forget the oldest beyond `kept`; returns how many were forgotten.
+
+    Trimmed in steps, so that appending stays cheap.
+    """
     rows.append(row)
-    if len(rows) > kept + _TRIM_SLACK:
-        del rows[:-kept]
+    if len(rows) <= kept + _TRIM_SLACK:
+        return 0
+    forgotten = len(rows) - kept
+    del rows[:-kept]
+    return forgotten

@@ -6,7 +6,7 @@ Knows which command or view answers a request. Must never know HTTP, nor change 
 from typing import Any
 
 from infrastructure.paper_exchange import payloads, requests, views
-from infrastructure.paper_exchange.commands import CancelAllAlgos, CancelAllOrders
+from infrastructure.paper_exchange.commands import CancelAllAlgos, CancelAllOrders, PlaceOrder
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.orders import find_order
 from infrastructure.paper_exchange.requests import Params
@@ -31,7 +31,10 @@ class AccountEndpoints:
 
     def place_order(self, params: Params) -> Payload:
         """POST order; an ACK shows the order as it was accepted, a RESULT what became of it."""
-        body = self._venue.execute(requests.place_order(params, self._listed))
+        return self._place(requests.place_order(params, self._listed), params)
+
+    def _place(self, command: PlaceOrder, params: Params) -> Payload:
+        body = self._venue.execute(command)
         if params.get("newOrderRespType", "ACK") != "RESULT":
             body = payloads.acknowledged(body)
         return self._without_average(body)

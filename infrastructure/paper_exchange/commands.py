@@ -9,7 +9,10 @@ from decimal import Decimal
 import msgspec
 
 from infrastructure.paper_exchange.values import (
+    ONE,
+    ZERO,
     AlgoType,
+    ForcedClose,
     MarginType,
     OrderType,
     Quote,
@@ -23,8 +26,12 @@ class _Command(msgspec.Struct, frozen=True, tag_field="command", tag=True):
     """The common form: the journal tells commands apart by their name."""
 
 
-class PlaceOrder(_Command, frozen=True):
-    """Place a MARKET or LIMIT order; empty client id lets the exchange choose one."""
+class PlaceOrder(_Command, frozen=True, omit_defaults=True):
+    """Place a MARKET or LIMIT order; empty client id lets the exchange choose one.
+
+    `fill_share` < 1 is a fault's doing: the book gives an order that does not rest only this share of its
+    quantity. It travels here so that the journal replays the same fills.
+    """
 
     symbol: str
     side: Side
@@ -34,6 +41,7 @@ class PlaceOrder(_Command, frozen=True):
     time_in_force: TimeInForce
     reduce_only: bool = False
     client_order_id: str = ""
+    fill_share: Decimal = ONE
 
 
 class CancelOrder(_Command, frozen=True):
@@ -106,6 +114,14 @@ class ChargeFunding(_Command, frozen=True):
     next_funding_ms: int
 
 
+class ForceClose(_Command, frozen=True):
+    """Administration: the exchange closes a position by an order of its own (quantity 0: all of it)."""
+
+    symbol: str
+    reason: ForcedClose
+    quantity: Decimal = ZERO
+
+
 class SetWallet(_Command, frozen=True):
     """Administration: bring the wallet to this balance (USDT) by a transfer."""
 
@@ -129,6 +145,7 @@ Command = (
     | SetMarginType
     | MovePrices
     | ChargeFunding
+    | ForceClose
     | SetWallet
     | ResetAccount
 )

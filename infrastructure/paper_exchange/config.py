@@ -14,7 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from infrastructure.paper_exchange.account import Terms
+from infrastructure.paper_exchange.account import HISTORY_KEPT, Terms
 from infrastructure.paper_exchange.market import BARS_KEPT
 from infrastructure.paper_exchange.matching import BookShape
 from infrastructure.paper_exchange.symbols import MAX_OPEN_ALGOS, MAX_OPEN_ORDERS, SYNTHETIC_MAX
@@ -51,6 +51,13 @@ class PaperSettings(BaseSettings):
     order_limit_1m: int = Field(1_200, ge=1, description="orders per minute")
     open_orders_max: int = Field(MAX_OPEN_ORDERS, ge=1, description="open orders per account")
     open_algos_max: int = Field(MAX_OPEN_ALGOS, ge=1, description="open conditional orders per account")
+    history_kept: int = Field(
+        HISTORY_KEPT,
+        ge=100,
+        le=100_000,
+        description="done orders and done conditional orders remembered per symbol; trades twice, income "
+        "rows four times as many",
+    )
     taker_fee: Decimal = Field(Decimal("0.0005"), ge=0, lt=1, description="taker fee, fraction of notional")
     maker_fee: Decimal = Field(Decimal("0.0002"), ge=0, lt=1, description="maker fee, fraction of notional")
     spread_ratio: Decimal = Field(Decimal("0.00001"), ge=0, lt=1, description="spread, fraction of price")
@@ -86,5 +93,6 @@ class PaperSettings(BaseSettings):
             maker_fee=self.maker_fee,
             open_orders_max=self.open_orders_max,
             open_algos_max=self.open_algos_max,
+            history_kept=self.history_kept,
             book=BookShape(self.spread_ratio, self.level_gap_ratio, self.level_depth_usdt),
         )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from infrastructure.paper_exchange import payloads
-from infrastructure.paper_exchange.account import AccountState, Ledger, Terms
+from infrastructure.paper_exchange.account import AccountState, Forgotten, Ledger, Terms
 from infrastructure.paper_exchange.commands import (
     CancelAlgo,
     CancelAllAlgos,
@@ -18,6 +18,7 @@ from infrastructure.paper_exchange.commands import (
     CancelOrder,
     ChargeFunding,
     Command,
+    ForceClose,
     MovePrices,
     PlaceAlgo,
     PlaceOrder,
@@ -32,6 +33,7 @@ from infrastructure.paper_exchange.symbols import SymbolRules, notional_cap
 from infrastructure.paper_exchange.triggers import AlgoDesk
 from infrastructure.paper_exchange.values import (
     ZERO,
+    ForcedClose,
     IncomeType,
     Payload,
     Position,
@@ -72,6 +74,7 @@ class Exchange:
             SetMarginType: self._set_margin_type,
             MovePrices: self._move_prices,
             ChargeFunding: self._charge_funding,
+            ForceClose: self._force_close,
             SetWallet: self._set_wallet,
             ResetAccount: self._reset_account,
         }
@@ -171,7 +174,9 @@ class Exchange:
             self._liquidate(max(positions, key=self.ledger.maintenance_margin), now_ms, events)
 
     def _liquidate(self, position: Position, now_ms: int, events: list[Payload]) -> None:
-        order = self._orders.liquidate(position.symbol, now_ms, events)
+        order = self._orders.force_close(
+            position.symbol, ForcedClose.LIQUIDATION, abs(position.amount), now_ms, events
+        )
         self._liquidations.append(payloads.force_order(order, now_ms))
 
     def _charge_funding(self, command: ChargeFunding, now_ms: int, events: list[Payload]) -> Payload:
@@ -183,6 +188,16 @@ class Exchange:
         return {}
 
     # -- administration ----------------------------------------------------------------------------
+
+    def _force_close(self, command: ForceClose, now_ms: int, events: list[Payload]) -> Payload:
+        held = abs(self.ledger.position(command.symbol).amount)
+        if not held:
+            raise ApiError(-2022)
+        quantity = min(command.quantity, held) if command.reason is ForcedClose.ADL else held
+        order = self._orders.force_close(command.symbol, command.reason, quantity or held, now_ms, events)
+        if command.reason is ForcedClose.LIQUIDATION:
+            self._liquidations.append(payloads.force_order(order, now_ms))
+        return payloads.order_body(order)
 
     def _set_wallet(self, command: SetWallet, now_ms: int, events: list[Payload]) -> Payload:
         change: Decimal = command.wallet_balance - self.ledger.wallet_balance()
@@ -197,7 +212,8 @@ class Exchange:
             rows.clear()
         for history in (state.done_algos, state.trades, state.incomes, state.positions):
             history.clear()
-        state.cross_wallet = command.wallet_balance
+        state.forgotten = Forgotten()
+        state.cross_wallet = state.initial_wallet = command.wallet_balance
         state.updated_ms = now_ms
         events.append(payloads.account_update(self.ledger, "ADJUSTMENT", [], now_ms))
         return {"walletBalance": plain(self.ledger.wallet_balance())}

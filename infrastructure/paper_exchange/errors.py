@@ -8,6 +8,10 @@ from http import HTTPStatus
 _MESSAGES: dict[int, str] = {
     -1003: "Too many requests; current limit is {} requests per minute. "
     "Please use the websocket for live updates to avoid polling the API.",
+    -1006: "An unexpected response was received from the message bus. Execution status unknown.",
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    -1008: "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+    "Please try again.",
     -1015: "Too many new orders; current limit is {} orders per {}.",
     -1021: "Timestamp for this request is outside of the recvWindow.",
     -1022: "Signature for this request is not valid.",
@@ -62,6 +66,9 @@ _MESSAGES: dict[int, str] = {
 
 _STATUSES: dict[int, HTTPStatus] = {
     -1003: HTTPStatus.TOO_MANY_REQUESTS,
+    -1006: HTTPStatus.INTERNAL_SERVER_ERROR,
+    -1007: HTTPStatus.REQUEST_TIMEOUT,
+    -1008: HTTPStatus.SERVICE_UNAVAILABLE,
     -1015: HTTPStatus.TOO_MANY_REQUESTS,
     -2014: HTTPStatus.UNAUTHORIZED,
     -2015: HTTPStatus.UNAUTHORIZED,
@@ -69,6 +76,9 @@ _STATUSES: dict[int, HTTPStatus] = {
 
 TIMESTAMP_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 EXECUTION_UNKNOWN = "Unknown error, please check your request or try again later."
+SERVICE_UNAVAILABLE = "Service Unavailable."
+INTERNAL_ERROR = "Internal error; unable to process your request. Please try again."
+BANNED = "Way too many requests; IP banned until {}. Please use the websocket for live updates to avoid bans."
 
 
 class ApiError(Exception):
@@ -83,3 +93,9 @@ class ApiError(Exception):
     def payload(self) -> dict[str, object]:
         """The error body as it goes on the wire."""
         return {"code": self.code, "msg": self.message}
+
+
+def text_of(code: int) -> str | None:
+    """The text of a code, its gaps closed with a dash; None for a code without one."""
+    text = _MESSAGES.get(code)
+    return None if text is None else text.replace("{}", "-")

@@ -88,6 +88,11 @@ def take(side: Side, quantity: Decimal, limit: Decimal | None, book: Iterable[Le
     return fills
 
 
+def share_of(quantity: Decimal, share: Decimal, step: Decimal) -> Decimal:
+    """A share (0..1) of a quantity in whole steps, at least one step."""
+    return max(step, floor_to(quantity * share, step))
+
+
 def crosses(side: Side, limit: Decimal, price: Decimal) -> bool:
     """Whether a limit order of `side` would trade at `price`."""
     return price <= limit if side is Side.BUY else price >= limit

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from infrastructure.paper_exchange import matching, payloads, validation
-from infrastructure.paper_exchange.account import ORDERS_KEPT_PER_SYMBOL, Ledger, append_bounded
+from infrastructure.paper_exchange.account import Ledger
 from infrastructure.paper_exchange.commands import CancelAllOrders, CancelOrder, PlaceOrder
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.matching import Fill
 from infrastructure.paper_exchange.values import (
+    ONE,
     ZERO,
     Algo,
+    ForcedClose,
     Order,
     OrderStatus,
     OrderType,
@@ -24,6 +26,12 @@ from infrastructure.paper_exchange.values import (
 )
 
 _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTX})
+_EXCHANGE_IDS = {
+    ForcedClose.LIQUIDATION: "autoclose-{}",
+    ForcedClose.ADL: "adl_autoclose",
+    ForcedClose.SETTLEMENT: "settlement_autoclose-{}",
+}
+"""Client ids of the exchange's own orders; the gap is the time."""
 
 
 class OrderDesk:
@@ -39,7 +47,7 @@ class OrderDesk:
         """Accept and work an order; raises `ApiError` when a rule forbids it."""
         validation.check_order(request, self._ledger)
         order = self._accept(request, now_ms)
-        self.work(order, now_ms, events)
+        self.work(order, now_ms, events, request.fill_share)
         return order
 
     def cancel(self, request: CancelOrder, now_ms: int, events: list[Payload]) -> Order:
@@ -79,11 +87,14 @@ class OrderDesk:
         order.working_type, order.close_position = algo.working_type, algo.close_position
         return order
 
-    def work(self, order: Order, now_ms: int, events: list[Payload]) -> None:
+    def work(self, order: Order, now_ms: int, events: list[Payload], fill_share: Decimal = ONE) -> None:
         """Announce an accepted order, fill it from the book, and rest or expire what is left."""
         events.append(payloads.order_trade_update(order, "NEW", now_ms))
         limit = None if order.type is OrderType.MARKET else order.price
-        fills = matching.take(order.side, order.quantity, limit, self._book(order))
+        quantity = order.quantity
+        if fill_share < ONE:
+            quantity = matching.share_of(quantity, fill_share, self._ledger.rules[order.symbol].step)
+        fills = matching.take(order.side, quantity, limit, self._book(order))
         self._apply(order, fills, now_ms, events, maker=False)
         if order.status is OrderStatus.FILLED:
             self._archive(order)
@@ -98,22 +109,32 @@ class OrderDesk:
             if matching.crosses(order.side, order.price, self._best_price(order)):
                 self._fill_as_maker(order, now_ms, events)
 
-    def liquidate(self, symbol: str, now_ms: int, events: list[Payload]) -> Order:
-        """Close a position at the mark price by an order of the exchange's own."""
-        self.cancel_all(CancelAllOrders(symbol), now_ms, events)
+    def force_close(
+        self, symbol: str, reason: ForcedClose, quantity: Decimal, now_ms: int, events: list[Payload]
+    ) -> Order:
+        """Close a position, or `quantity` of it, at the mark price by an order of the exchange's own.
+
+        A liquidation costs the clearance fee, the others the taker fee. Only deleveraging leaves resting
+        orders where they are.
+        """
+        if reason is not ForcedClose.ADL:
+            self.cancel_all(CancelAllOrders(symbol), now_ms, events)
         position, mark = self._state.positions[symbol], self._state.quotes[symbol].mark
         request = PlaceOrder(
             symbol=symbol,
             side=position.side.opposite,
             type=OrderType.LIMIT,
-            quantity=abs(position.amount),
+            quantity=quantity,
             price=mark,
             time_in_force=TimeInForce.IOC,
-            client_order_id=f"autoclose-{now_ms}",
+            client_order_id=_EXCHANGE_IDS[reason].format(now_ms),
         )
         order = self._accept(request, now_ms)
         events.append(payloads.order_trade_update(order, "NEW", now_ms))
-        trade = self._ledger.settle_liquidation(order, mark, now_ms)
+        if reason is ForcedClose.LIQUIDATION:
+            trade = self._ledger.settle_liquidation(order, mark, now_ms)
+        else:
+            trade = self._ledger.apply_fill(order, Fill(mark, quantity), maker=False, now_ms=now_ms)
         events.append(payloads.account_update(self._ledger, "ORDER", [symbol], now_ms))
         order.status = OrderStatus.FILLED
         events.append(payloads.order_trade_update(order, "CALCULATED", now_ms, trade))
@@ -175,8 +196,7 @@ class OrderDesk:
         self._archive(order)
 
     def _archive(self, order: Order) -> None:
-        rows = self._state.done_orders.setdefault(order.symbol, [])
-        append_bounded(rows, order, ORDERS_KEPT_PER_SYMBOL)
+        self._ledger.archive_order(order)
 
     def _book(self, order: Order) -> Iterator[matching.Level]:
         ledger = self._ledger

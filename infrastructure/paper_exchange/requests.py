@@ -192,9 +192,14 @@ def _boolean(params: Params, name: str) -> bool:
     return _BOOLEANS.get(text.lower(), False)
 
 
+def is_client_id(text: str) -> bool:
+    """Whether the exchange takes this as a client id."""
+    return _CLIENT_ID.fullmatch(text) is not None
+
+
 def _client_id(params: Params, name: str) -> str:
     text = params.get(name, "")
-    if text and not _CLIENT_ID.fullmatch(text):
+    if text and not is_client_id(text):
         raise ApiError(-4015)
     return text
 

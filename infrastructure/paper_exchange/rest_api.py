@@ -2,10 +2,11 @@
 
 Knows HTTP: authentication, limits, headers, error bodies. Must never decide about orders or money (see
 `engine`). aiohttp serves REST and WebSocket from one event loop with a C parser and no layer in between,
-which keeps a signed order well under a millisecond. `RestApi.handle` is the one way in: whatever is to
-disturb requests belongs there.
+which keeps a signed order well under a millisecond. `RestApi.handle` is the one way in: faults strike there,
+at requests that would otherwise be served (see `disturbed_requests`).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -18,13 +19,17 @@ from aiohttp import web
 
 from infrastructure.paper_exchange import auth
 from infrastructure.paper_exchange.account_endpoints import AccountEndpoints
+from infrastructure.paper_exchange.disturbed_endpoints import DisturbedEndpoints
+from infrastructure.paper_exchange.disturbed_requests import Disturber, seen_request
 from infrastructure.paper_exchange.errors import EXECUTION_UNKNOWN, ApiError
+from infrastructure.paper_exchange.faults import Fault, Switchboard
 from infrastructure.paper_exchange.limits import Limits
 from infrastructure.paper_exchange.public_endpoints import PublicEndpoints
 from infrastructure.paper_exchange.requests import Params
 from infrastructure.paper_exchange.venue import Venue
 
 BODY_BYTES_MAX = 64 * 1024
+_VERSION = re.compile(r"_v\d$")
 _LOG = structlog.get_logger()
 
 Handler = Callable[[Params], object]
@@ -49,6 +54,16 @@ class Endpoint:
     weight: Weight
     handler: Handler
     counts_order: bool = False
+
+    @property
+    def operation(self) -> str:
+        """The name that faults are armed by: the handler's, without its version."""
+        return _VERSION.sub("", self.handler.__name__)
+
+    @property
+    def route(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +160,17 @@ class RestApi:
         *,
         omit_average: bool,
         on_fatal: Callable[[], None],
+        faults: Switchboard | None = None,
     ) -> None:
         self._clock = venue.clock
+        self._faults = faults or Switchboard(venue.clock)
+        self._disturber = Disturber(venue.clock)
         self._limits = limits
         self._credentials = credentials
         self._on_fatal = on_fatal
         self.endpoints = [
             *_public_table(PublicEndpoints(venue, limits)),
-            *_account_table(AccountEndpoints(venue, omit_average=omit_average)),
+            *_account_table(DisturbedEndpoints(venue, self._faults, omit_average=omit_average)),
         ]
 
     def routes(self) -> list[web.RouteDef]:
@@ -168,21 +186,58 @@ class RestApi:
         body = (await request.read()).decode("utf-8", "replace") if request.body_exists else ""
         headers: dict[str, str] = {}
         try:
-            answer = self._answer(endpoint, request, query, body, headers)
+            params = self._admit(endpoint, request, query, body, headers)
         except ApiError as refusal:
-            if refusal.status is HTTPStatus.TOO_MANY_REQUESTS:
-                headers["Retry-After"] = str(self._limits.retry_after_s(refusal.code, self._clock()))
-            _LOG.info("request_refused", path=endpoint.path, code=refusal.code, reason=refusal.message)
-            return _json(refusal.payload(), headers, refusal.status)
+            return self._refused(endpoint, refusal, headers)
+        if self._faults.armed:
+            seen = seen_request(endpoint.operation, endpoint.route, params)
+            fault = self._faults.strike(self._disturber.possible, seen)
+            if fault is not None:
+                return await self._disturbed(fault, endpoint, request, params, headers)
+        return self._serve(endpoint, params, headers)
+
+    async def _disturbed(
+        self, fault: Fault, endpoint: Endpoint, request: web.Request, params: Params, headers: dict[str, str]
+    ) -> web.Response:
+        _LOG.warning("fault_fired", fault=fault.number, kind=fault.kind, request=endpoint.route)
+
+        def check_time() -> None:
+            if endpoint.security is Security.SIGNED:
+                auth.check_time(params, self._clock())
+
+        def serve(*, late: bool) -> web.Response:
+            return self._serve(endpoint, params, headers, check_time if late else None)
+
+        return await self._disturber.answer(fault, request, serve)
+
+    def _serve(
+        self,
+        endpoint: Endpoint,
+        params: Params,
+        headers: dict[str, str],
+        check: Callable[[], None] | None = None,
+    ) -> web.Response:
+        try:
+            if check is not None:
+                check()
+            answer = endpoint.handler(params)
+        except ApiError as refusal:
+            return self._refused(endpoint, refusal, headers)
         except OSError as error:
             _LOG.critical("journal_write_failed", error=str(error))
             self._on_fatal()
             return _json({"msg": EXECUTION_UNKNOWN}, headers, HTTPStatus.SERVICE_UNAVAILABLE)
         return _json(answer, headers, HTTPStatus.OK)
 
-    def _answer(
+    def _refused(self, endpoint: Endpoint, refusal: ApiError, headers: dict[str, str]) -> web.Response:
+        if refusal.status is HTTPStatus.TOO_MANY_REQUESTS:
+            headers["Retry-After"] = str(self._limits.retry_after_s(refusal.code, self._clock()))
+        _LOG.info("request_refused", path=endpoint.path, code=refusal.code, reason=refusal.message)
+        return _json(refusal.payload(), headers, refusal.status)
+
+    def _admit(
         self, endpoint: Endpoint, request: web.Request, query: str, body: str, headers: dict[str, str]
-    ) -> object:
+    ) -> Params:
         now_ms = self._clock()
         params = _parse(query, body)
         weight = endpoint.weight if isinstance(endpoint.weight, int) else endpoint.weight(params)
@@ -198,7 +253,7 @@ class RestApi:
             counts = self._limits.count_order(now_ms)
             headers["x-mbx-order-count-10s"], headers["x-mbx-order-count-1m"] = map(str, counts)
             self._limits.check_order(counts)
-        return endpoint.handler(params)
+        return params
 
 
 def _parse(query: str, body: str) -> dict[str, str]:

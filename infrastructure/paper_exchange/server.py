@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -17,8 +17,13 @@ from aiohttp import web
 
 from infrastructure.paper_exchange.account import AccountState
 from infrastructure.paper_exchange.admin_api import AdminApi
+from infrastructure.paper_exchange.admin_faults import FaultAdmin
+from infrastructure.paper_exchange.admin_hand import HandAdmin
+from infrastructure.paper_exchange.admin_http import Door, admin_routes
 from infrastructure.paper_exchange.config import PaperSettings
+from infrastructure.paper_exchange.disturbed_streams import DisturbedHub
 from infrastructure.paper_exchange.engine import Exchange
+from infrastructure.paper_exchange.faults import Switchboard
 from infrastructure.paper_exchange.journal import Journal
 from infrastructure.paper_exchange.limits import Limits
 from infrastructure.paper_exchange.market import Market, next_funding_ms
@@ -56,9 +61,9 @@ def lock_directory(directory: Path) -> int:
     return lock
 
 
-def build_venue(settings: PaperSettings) -> Venue:
+def build_venue(settings: PaperSettings, hub: StreamHub, clock: Callable[[], int]) -> Venue:
     """Recover or found the exchange and put it together."""
-    now_ms = wall_clock_ms()
+    now_ms = clock()
     rules = listed_symbols(settings.symbols_extra)
     journal = Journal(settings.data_dir, fsync=settings.fsync)
     exchange = _recover(settings, journal, rules) or _found(settings, rules, now_ms)
@@ -67,7 +72,7 @@ def build_venue(settings: PaperSettings) -> Venue:
     for symbol, bars in history.items():
         market[symbol].seed(bars, now_ms)
     journal.rotate(exchange.state)
-    return Venue(exchange, market, source, journal, StreamHub(wall_clock_ms), wall_clock_ms)
+    return Venue(exchange, market, source, journal, hub, clock)
 
 
 def _recover(settings: PaperSettings, journal: Journal, rules: Mapping[str, SymbolRules]) -> Exchange | None:
@@ -89,7 +94,10 @@ def _recover(settings: PaperSettings, journal: Journal, rules: Mapping[str, Symb
 def _found(settings: PaperSettings, rules: Mapping[str, SymbolRules], now_ms: int) -> Exchange:
     quotes = {symbol: Quote(each.start_price, each.start_price) for symbol, each in rules.items()}
     state = AccountState(
-        cross_wallet=settings.wallet_usdt, quotes=quotes, next_funding_ms=next_funding_ms(now_ms)
+        cross_wallet=settings.wallet_usdt,
+        initial_wallet=settings.wallet_usdt,
+        quotes=quotes,
+        next_funding_ms=next_funding_ms(now_ms),
     )
     return Exchange(rules, state, settings.terms())
 
@@ -130,14 +138,24 @@ def _history_bars(settings: PaperSettings, symbol: str) -> int:
     return settings.synthetic_history_bars if symbol.startswith("SYN") else settings.history_bars
 
 
-def build_application(venue: Venue, settings: PaperSettings, stop: asyncio.Event) -> web.Application:
+def build_application(
+    venue: Venue, settings: PaperSettings, stop: asyncio.Event, faults: Switchboard, hub: DisturbedHub
+) -> web.Application:
     """The HTTP application of a venue."""
     limits = Limits(settings.weight_limit_1m, settings.order_limit_10s, settings.order_limit_1m)
     credentials = Credentials(settings.api_key.get_secret_value(), settings.api_secret.get_secret_value())
-    rest = RestApi(venue, limits, credentials, omit_average=settings.omit_average, on_fatal=stop.set)
+    rest = RestApi(
+        venue, limits, credentials, omit_average=settings.omit_average, on_fatal=stop.set, faults=faults
+    )
     application = web.Application(client_max_size=BODY_BYTES_MAX)
     application.add_routes(rest.routes())
-    application.add_routes(AdminApi(venue, settings.wallet_usdt).routes())
+    operations = {name for each in rest.endpoints for name in (each.operation, each.route)}
+    doors: list[Door] = [
+        AdminApi(venue, settings.wallet_usdt, faults),
+        FaultAdmin(venue.exchange.rules, operations, faults, hub),
+        HandAdmin(venue),
+    ]
+    application.add_routes(admin_routes(doors))
     application.add_routes(_stream_routes(venue.hub))
     application.router.add_get("/health", _health)
     return application
@@ -188,13 +206,17 @@ async def _health(_: web.Request) -> web.Response:
 async def serve(settings: PaperSettings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code (1 after a journal failure)."""
     lock = lock_directory(settings.data_dir)
-    venue = build_venue(settings)
+    faults = Switchboard(wall_clock_ms)
+    hub = DisturbedHub(faults)
+    venue = build_venue(settings, hub, faults.exchange_ms)
     stop, fatal = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     runner = web.AppRunner(
-        build_application(venue, settings, fatal), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+        build_application(venue, settings, fatal, faults, hub),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
     await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port)

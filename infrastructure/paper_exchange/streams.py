@@ -113,9 +113,14 @@ class StreamHub:
             for connection in tuple(listeners):
                 connection.send_event(stream, encoded)
 
+    @property
+    def is_user_heard(self) -> bool:
+        """Whether somebody listens to the user data stream."""
+        return self._listen_key in self._subscribers
+
     def publish_user(self, events: Iterable[Payload]) -> None:
         """Send user data events to whoever listens to the listen key."""
-        if self._listen_key in self._subscribers:
+        if self.is_user_heard:
             for event in events:
                 self.publish(self._listen_key, event)
 
@@ -136,21 +141,32 @@ class StreamHub:
 
     def close_listen_key(self) -> None:
         """Forget the listen key and close its connections."""
-        for connection in tuple(self._subscribers.get(self._listen_key, ())):
-            connection.close()
+        self.close_listeners()
         self._listen_key = ""
+
+    def close_listeners(self) -> int:
+        """Close the connections of the listen key, which stays; returns how many there were."""
+        listeners = tuple(self._subscribers.get(self._listen_key, ()))
+        for connection in listeners:
+            connection.close()
+        return len(listeners)
 
     def is_listen_key(self, key: str) -> bool:
         """Whether this is the active listen key."""
         return bool(key) and key == self._listen_key
 
     def expire_listen_key(self) -> None:
-        """Tell and close the listeners of a key that nobody extended in time."""
-        now_ms = self._clock()
-        if self._listen_key and now_ms >= self._expires_ms:
-            key = self._listen_key
-            self.publish(key, {"e": "listenKeyExpired", "E": now_ms, "listenKey": key})
+        """Let a key end that nobody extended in time."""
+        if self._clock() >= self._expires_ms:
+            self.end_listen_key()
+
+    def end_listen_key(self) -> bool:
+        """Tell the listeners that their key has expired, and forget it; returns whether there was one."""
+        key = self._listen_key
+        if key:
+            self.publish_user([{"e": "listenKeyExpired", "E": self._clock(), "listenKey": key}])
             self._listen_key = ""
+        return bool(key)
 
     # -- connections -------------------------------------------------------------------------------
 

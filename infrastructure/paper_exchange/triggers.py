@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from infrastructure.paper_exchange import algo as rules
 from infrastructure.paper_exchange import payloads, validation
-from infrastructure.paper_exchange.account import ALGOS_KEPT_PER_SYMBOL, Ledger, append_bounded
+from infrastructure.paper_exchange.account import Ledger
 from infrastructure.paper_exchange.commands import CancelAlgo, CancelAllAlgos, PlaceAlgo
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.orders import OrderDesk
@@ -106,7 +106,7 @@ class AlgoDesk:
     def _finish(self, algo: Algo, status: AlgoStatus, now_ms: int, events: list[Payload]) -> None:
         del self._state.open_algos[algo.algo_id]
         self._advance(algo, status, now_ms, events)
-        append_bounded(self._state.done_algos.setdefault(algo.symbol, []), algo, ALGOS_KEPT_PER_SYMBOL)
+        self._ledger.archive_algo(algo)
 
 
 def _is_named(algo: Algo, algo_id: int, client_algo_id: str) -> bool:

@@ -14,6 +14,7 @@ Payload = dict[str, Any]
 """A JSON object as it goes on the wire."""
 
 ZERO = Decimal(0)
+ONE = Decimal(1)
 MONEY_STEP = Decimal("0.00000001")
 ASSET = "USDT"
 
@@ -92,6 +93,14 @@ class MarginType(StrEnum):
 
     CROSSED = "CROSSED"
     ISOLATED = "ISOLATED"
+
+
+class ForcedClose(StrEnum):
+    """Why the exchange itself closes a position."""
+
+    LIQUIDATION = "LIQUIDATION"
+    ADL = "ADL"
+    SETTLEMENT = "SETTLEMENT"
 
 
 class IncomeType(StrEnum):

@@ -1,0 +1,178 @@
+"""Reads the final truth: the exchange's ledger, the database, the dead-letter queues.
+
+Reads only, and asks no service: what a service says about itself proves nothing. The ledger is the paper
+exchange's, so drills are for paper systems.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import aio_pika
+import asyncpg
+import httpx
+
+from infrastructure.drill.truth import (
+    DeadLetter,
+    EntryRow,
+    SignalRow,
+    Truth,
+    VenueAlgo,
+    VenueOrder,
+    VenueTrade,
+)
+from shared import codec, topology
+from shared.errors import MessageFault
+
+HTTP_TIMEOUT_S = 20.0
+CONNECT_TIMEOUT_S = 10.0
+NEITHER_TRADE_NOR_TRANSFER = frozenset({"FUNDING_FEE", "INSURANCE_CLEAR"})
+
+_RECORD = {
+    "signals": """
+        SELECT signals.signal_id, action, outcome::text, reason
+        FROM brain.signals LEFT JOIN brain.outcomes USING (signal_id)
+        ORDER BY received_at
+    """,
+    "duplicates": "SELECT signal_id, duplicate_of FROM brain.duplicates",
+    "entries": """
+        SELECT signal_id, client_id, symbol, side, state::text, filled_quantity, first_fill_at, closed_at,
+               pnl_usdt - fees_usdt + funding_usdt AS net_pnl_usdt
+        FROM execute.entries
+        ORDER BY created_at
+    """,
+    "fills": "SELECT symbol, trade_id FROM execute.fills",
+    "reserved": "SELECT signal_id FROM risk.reservations WHERE state <> 'released'",
+    "owed": """
+        SELECT (SELECT count(*) FROM brain.outbox WHERE sent_at IS NULL)
+             + (SELECT count(*) FROM risk.outbox WHERE sent_at IS NULL)
+             + (SELECT count(*) FROM execute.outbox WHERE sent_at IS NULL) AS owed
+    """,
+}
+
+
+class LedgerCut(Exception):
+    """The exchange's histories are bounded and have forgotten rows: nothing can be proved from the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the truth is."""
+
+    postgres_url: str
+    admin_password: str = field(repr=False)
+    amqp_url: str = field(repr=False)
+    exchange_url: str
+    installation: str
+
+
+async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
+    """Return the final truth of a paper system at rest; `accepted` are the signal ids answered 200."""
+    record = await _record(sources)
+    ledger = await _ledger(sources.exchange_url)
+    letters = await _dead_letters(sources.amqp_url)
+    positions = {row["symbol"]: Decimal(row["positionAmt"]) for row in ledger["positions"]}
+    transferred = sum((Decimal(row["income"]) for row in ledger["transfers"]), Decimal(0))
+    charged = [row for row in ledger["income"] if row["incomeType"] in NEITHER_TRADE_NOR_TRANSFER]
+    return Truth(
+        installation=sources.installation,
+        accepted=frozenset(accepted),
+        duplicates={row["signal_id"]: row["duplicate_of"] for row in record["duplicates"]},
+        signals=tuple(SignalRow(**row) for row in record["signals"]),
+        entries=tuple(EntryRow(**row) for row in record["entries"]),
+        booked_trades=frozenset((row["symbol"], row["trade_id"]) for row in record["fills"]),
+        reserved=frozenset(row["signal_id"] for row in record["reserved"]),
+        dead_letters=tuple(letters),
+        messages_owed=record["owed"][0]["owed"],
+        orders=tuple(map(_order, ledger["orders"])),
+        algos=tuple(map(_algo, ledger["algoOrders"])),
+        trades=tuple(map(_trade, ledger["trades"])),
+        positions={symbol: amount for symbol, amount in positions.items() if amount},
+        wallet_usdt=Decimal(ledger["walletBalance"]),
+        wallet_before_usdt=Decimal(ledger["initialWallet"]) + transferred,
+        funding_usdt=sum((Decimal(row["income"]) for row in charged), Decimal(0)),
+    )
+
+
+async def _record(sources: Sources) -> dict[str, list[dict[str, Any]]]:
+    connection = await asyncpg.connect(
+        sources.postgres_url,
+        user="phoenix_admin",
+        password=sources.admin_password,
+        timeout=CONNECT_TIMEOUT_S,
+    )
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return {
+                name: [dict(row) for row in await connection.fetch(query)] for name, query in _RECORD.items()
+            }
+    finally:
+        await connection.close()
+
+
+async def _ledger(exchange_url: str) -> Mapping[str, Any]:
+    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False) as http:
+        answer = await http.get(f"{exchange_url}/admin/ledger")
+        answer.raise_for_status()
+        found: Mapping[str, Any] = answer.json()
+    if not found["complete"]:
+        raise LedgerCut(f"the exchange has forgotten rows: {found['cut']}")
+    return found
+
+
+def _order(row: Mapping[str, Any]) -> VenueOrder:
+    return VenueOrder(
+        order_id=str(row["orderId"]),
+        client_id=row["clientOrderId"],
+        symbol=row["symbol"],
+        status=row["status"],
+        executed_quantity=Decimal(row["executedQty"]),
+    )
+
+
+def _algo(row: Mapping[str, Any]) -> VenueAlgo:
+    return VenueAlgo(
+        client_id=row["clientAlgoId"],
+        symbol=row["symbol"],
+        status=row["algoStatus"],
+        created_at=datetime.fromtimestamp(row["createTime"] / 1_000, UTC),
+    )
+
+
+def _trade(row: Mapping[str, Any]) -> VenueTrade:
+    return VenueTrade(
+        trade_id=str(row["id"]),
+        symbol=row["symbol"],
+        order_id=str(row["orderId"]),
+        side=row["side"].lower(),
+        quantity=Decimal(row["qty"]),
+        net_usdt=Decimal(row["realizedPnl"]) - Decimal(row["commission"]),
+    )
+
+
+async def _dead_letters(amqp_url: str) -> list[DeadLetter]:
+    """Look at every dead letter without taking one: what is not acknowledged goes back."""
+    found: list[DeadLetter] = []
+    async with await aio_pika.connect(amqp_url, timeout=CONNECT_TIMEOUT_S) as connection:
+        for queue in topology.QUEUES:
+            channel = await connection.channel()
+            dead = await channel.declare_queue(queue.dead, passive=True)
+            for _ in range(dead.declaration_result.message_count or 0):
+                letter = await dead.get(fail=False)
+                if letter is not None:
+                    found.append(_letter(queue.dead, letter.body))
+            await channel.close()
+    return found
+
+
+def _letter(queue: str, body: bytes) -> DeadLetter:
+    try:
+        envelope = codec.decode(body)
+    except MessageFault:
+        return DeadLetter(queue=queue, schema="unreadable", signal_id=None)
+    ends_a_signal = envelope.correlation_id.startswith("sig-")
+    return DeadLetter(
+        queue=queue, schema=envelope.schema, signal_id=envelope.correlation_id if ends_a_signal else None
+    )
