@@ -66,14 +66,24 @@ EXCHANGE_SECONDS = Histogram(
 EXCHANGE_ERRORS = Counter(
     "phoenix_exchange_errors_total", "Exchange errors by our own classification.", ["operation", "kind"]
 )
-EXCHANGE_WEIGHT_USED = Gauge(
-    "phoenix_exchange_weight_used", "Request weight used in the exchange's current minute."
+EXCHANGE_BUDGET_USED = Gauge(
+    "phoenix_exchange_budget_used",
+    "Request weight and orders used in the exchange's current window, by budget.",
+    ["budget"],
 )
 EXCHANGE_BREAKER_OPEN = Gauge(
     "phoenix_exchange_breaker_open", "1 while the circuit breaker holds entries back."
 )
 EXCHANGE_CLOCK_AHEAD_SECONDS = Gauge(
     "phoenix_exchange_clock_ahead_seconds", "How far our clock is ahead of the exchange's; corrected for."
+)
+USER_STREAM_OPENED = Counter(
+    "phoenix_user_stream_opened_total",
+    "User-data streams opened, by why: start, or what became of the one before.",
+    ["why"],
+)
+USER_STREAM_QUIET_SECONDS = Gauge(
+    "phoenix_user_stream_quiet_seconds", "How long the user-data stream has told nothing; may be right."
 )
 ENTRY_SECONDS = Histogram("phoenix_entry_seconds", "Alert received to entry order accepted.", buckets=_FAST_S)
 UNPROTECTED_SECONDS = Histogram(
@@ -87,6 +97,11 @@ SLIPPAGE_RATIO = Histogram(
 TRADES_CLOSED = Counter("phoenix_trades_closed_total", "Positions closed, by reason.", ["reason"])
 NET_PNL_USDT = Counter(
     "phoenix_net_result_usdt_total", "Net results of closed trades, USDT, wins and losses apart.", ["sign"]
+)
+ENTRIES_TAKEN_UP = Counter(
+    "phoenix_entries_taken_up_total",
+    "Entries that stalled in a state, in another process's hand or in nobody's, and were taken up.",
+    ["state"],
 )
 RECONCILE_DIFFERENCES = Counter(
     "phoenix_reconcile_differences_total", "Differences found against the exchange, by kind.", ["kind"]

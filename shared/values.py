@@ -95,6 +95,8 @@ class CloseReason(StrEnum):
     OPERATOR = "operator"
     UNPROTECTED = "unprotected"
     LIQUIDATION = "liquidation"
+    ADL = "adl"  # the exchange took it to settle a bankrupt counterparty (auto-deleveraging)
+    SETTLEMENT = "settlement"  # the exchange settled the contract: it is being delisted
     EXTERNAL = "external"
 
 

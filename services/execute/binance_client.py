@@ -6,7 +6,7 @@ what an error means is the flow's decision.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -21,7 +21,6 @@ from services.execute.venue import (
     AlgoReport,
     BestPrices,
     EntryOrder,
-    OrderEvent,
     OrderReport,
     OrderSide,
     ProtectiveOrder,
@@ -30,7 +29,6 @@ from services.execute.venue import (
     VenueTrade,
 )
 from services.execute.venue_calls import VenueCalls
-from shared import metrics
 from shared.errors import OperatorNeeded
 from shared.market import Bar, Instrument
 from shared.money import ONE, plain
@@ -38,8 +36,6 @@ from shared.money import ONE, plain
 TRADES_PER_READ_MAX = 1_000
 INCOME_PER_READ_MAX = 1_000
 CLOSE_TIMEOUT_S = 3.0
-CLOCK_ROUND_TRIP_MS_MAX = 500
-"""A slower answer says too little about the exchange's clock to correct ours by it."""
 
 
 class BinanceClient:
@@ -51,6 +47,7 @@ class BinanceClient:
         self._markets_loading = asyncio.Lock()
         self._calls = VenueCalls(self.venue)
         self._call, self._find = self._calls.call, self._calls.find
+        self.clock = self._calls.clock
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,14 +60,14 @@ class BinanceClient:
 
     async def preflight(self) -> None:
         """Check what would make every order fail: reachable, one-way mode, single-asset mode; correct the
-        clock, learn the request weight that is allowed.
+        clock, learn how many requests and orders are allowed.
 
         Raises:
             OperatorNeeded: the account is set up in a way we do not trade on; the text says what to change.
             ExchangeUnavailable: the exchange does not answer.
         """
         await self._rules()  # first: what is allowed decides what may be asked
-        await self.correct_clock()
+        await self.clock.measure()
         dual = await self._call("position_mode", self.venue.fapiPrivateGetPositionSideDual, is_read=True)
         if str(dual["dualSidePosition"]).lower() == "true":
             raise OperatorNeeded("the account is in hedge mode; switch it to one-way mode on the exchange")
@@ -78,19 +75,9 @@ class BinanceClient:
         if str(multi["multiAssetsMargin"]).lower() == "true":
             raise OperatorNeeded("the account is in multi-asset mode; switch it to single-asset mode")
 
-    async def correct_clock(self) -> None:
-        """Measure the exchange's clock against ours; every later request is stamped with its time."""
-        before = self.venue.milliseconds()
-        answer = await self._call("time", self.venue.fapiPublicGetTime, is_read=True)
-        after = self.venue.milliseconds()
-        if after - before > CLOCK_ROUND_TRIP_MS_MAX:
-            return
-        self.venue.options["timeDifference"] = (before + after) // 2 - int(answer["serverTime"])
-        metrics.EXCHANGE_CLOCK_AHEAD_SECONDS.set(self.clock_ahead().total_seconds())
-
     def clock_ahead(self) -> timedelta:
         """Return how far our clock is ahead of the exchange's, as last measured."""
-        return timedelta(milliseconds=int(self.venue.options.get("timeDifference", 0)))
+        return self.clock.ahead()
 
     async def load_markets(self) -> None:
         """Load ccxt's market table, which its streams need."""
@@ -112,11 +99,9 @@ class BinanceClient:
         return venue_parse.instruments(info, brackets, Decimal(str(fee["takerCommissionRate"])))
 
     async def _rules(self) -> Any:
-        """Read the exchange's rules, and heed the request weight that they allow."""
+        """Read the exchange's rules, and heed the budgets that they grant."""
         info = await self._call("instruments", self.venue.fapiPublicGetExchangeInfo, is_read=True)
-        allowed = venue_parse.weight_limit_1m(info)
-        if allowed is not None:
-            self._calls.gate.allow(allowed)
+        self._calls.gate.allow(venue_parse.budgets(info))
         return info
 
     async def best_prices(self, symbol: str) -> BestPrices:
@@ -150,15 +135,13 @@ class BinanceClient:
             ExchangeUnavailable: surely not executed.
             VenueRefused: refused, `kind` says why.
         """
-        stamp = venue_parse.to_ms(claimed_at - self.clock_ahead())
         params: dict[str, Any] = {
             "symbol": order.symbol,
             "side": order.side.upper(),
             "quantity": plain(order.quantity),
             "newClientOrderId": order.client_id,
             "newOrderRespType": "RESULT",
-            "timestamp": stamp,
-            "recvWindow": self._settings.recv_window_ms,
+            **self._no_later_than(claimed_at),
         }
         if order.limit_price is None:
             params["type"] = "MARKET"
@@ -166,6 +149,11 @@ class BinanceClient:
             params |= {"type": "LIMIT", "timeInForce": "IOC", "price": plain(order.limit_price)}
         raw = await self._call("place_entry", self.venue.fapiPrivatePostOrder, params)
         return venue_parse.order_report(raw)
+
+    def _no_later_than(self, asked_at: datetime) -> dict[str, int]:
+        """Sign with a time of ours: past recvWindow after it, the exchange refuses the order."""
+        stamp = venue_parse.to_ms(asked_at - self.clock_ahead())
+        return {"timestamp": stamp, "recvWindow": self._settings.recv_window_ms}
 
     async def place_protection(self, order: ProtectiveOrder) -> bool:
         """Place a stop-loss or take-profit for the whole position; False when it stands there already.
@@ -194,9 +182,9 @@ class BinanceClient:
         return True
 
     async def close_market(
-        self, client_id: str, symbol: str, side: OrderSide, quantity: Decimal
+        self, client_id: str, symbol: str, side: OrderSide, quantity: Decimal, asked_at: datetime
     ) -> OrderReport:
-        """Reduce the position at market; never opens one.
+        """Reduce the position at market; never opens one, and is refused when it comes late after `asked_at`.
 
         Raises:
             ExecutionUnknown: the answer was lost; look at the position.
@@ -211,6 +199,7 @@ class BinanceClient:
             "reduceOnly": "true",
             "newClientOrderId": client_id,
             "newOrderRespType": "RESULT",
+            **self._no_later_than(asked_at),
         }
         raw = await self._call("close_market", self.venue.fapiPrivatePostOrder, params)
         return venue_parse.order_report(raw)
@@ -321,20 +310,20 @@ class BinanceClient:
         """Raise `ExchangeUnavailable` unless the exchange answers."""
         await self._call("ping", self.venue.fapiPublicGetPing, is_read=True)
 
-    async def order_events(self) -> AsyncIterator[OrderEvent]:
-        """Yield every order event of the user-data stream.
+    # --- the user-data stream: see `user_stream` ---
 
-        The stream only says *when to look*: what happened is read by REST, so that a lost, repeated or
-        reordered event changes nothing.
-        """
-        while True:
-            orders = await self._calls.translated("user_stream", self.venue.watch_orders(), is_read=True)
-            for order in orders:
-                yield OrderEvent(
-                    symbol=order["info"]["s"],
-                    client_id=order["clientOrderId"] or "",
-                    is_open=order["status"] == "open",
-                )
+    async def renew_listen_key(self) -> None:
+        """Get a listen key that is surely good, for the next connection."""
+        self.venue.forget_listen_key()
+        await self._call("listen_key", lambda _: self.venue.authenticate(), is_read=True)
+
+    async def extend_listen_key(self) -> None:
+        """Keep the present listen key good for another hour; `VenueRefused` when it is gone."""
+        await self._call("listen_key", lambda _: self.venue.fapiPrivatePutListenKey(), is_read=True)
+
+    def is_streaming(self) -> bool:
+        """Tell whether a stream is connected."""
+        return any(client.isConnected for client in self.venue.clients.values())
 
     async def _price_of(self, asset: str) -> Decimal:
         """The value of a fee asset now, USDT; the exchange does not tell that of the fill's time."""

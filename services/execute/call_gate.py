@@ -1,18 +1,16 @@
-"""Whether the exchange may be called now: bans, the circuit breaker, the weight budget. Pure.
+"""Whether the exchange may be called now: bans, the circuit breaker, the budgets it grants. Pure.
 
-Exits first (P9): what closes or protects is held back by a ban only, because calling then prolongs the ban.
-Reads go on while the breaker is open: they are few and paced, and the first that is answered closes it.
+Exits first (P9): what closes or protects is held back by a ban only, because calling then prolongs the ban;
+and when a ban is over, it goes before everything else. Reads go on while the breaker is open: they are few
+and paced, and the first that is answered closes it.
 """
 
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 
 FAILURES_MAX = 5
 OPEN_S = 60.0
-WEIGHT_WINDOW_S = 60.0
-WEIGHT_LIMIT_1M = 2_400
-"""Until the exchange has told its own."""
-WEIGHT_SHARE_ENTRIES = 0.7
-WEIGHT_SHARE_READS = 0.9
 BAN_S_MIN = 1.0
 """A 429 without `Retry-After`."""
 
@@ -25,30 +23,68 @@ class Urgency(IntEnum):
     EXIT = 3
 
 
-_WEIGHT_SHARES = {Urgency.ENTRY: WEIGHT_SHARE_ENTRIES, Urgency.READ: WEIGHT_SHARE_READS}
+class Budget(StrEnum):
+    """What the exchange counts and limits: request weight by address, orders by account."""
+
+    WEIGHT_1M = "weight_1m"
+    ORDERS_1M = "orders_1m"
+    ORDERS_10S = "orders_10s"
+
+
+WINDOWS_S: Mapping[Budget, float] = {
+    Budget.WEIGHT_1M: 60.0,
+    Budget.ORDERS_1M: 60.0,
+    Budget.ORDERS_10S: 10.0,
+}
+LIMITS: Mapping[Budget, int] = {
+    Budget.WEIGHT_1M: 2_400,
+    Budget.ORDERS_1M: 1_200,
+    Budget.ORDERS_10S: 300,
+}
+"""Until the exchange has told its own."""
+SHARES: Mapping[Budget, Mapping[Urgency, float]] = {
+    Budget.WEIGHT_1M: {Urgency.ENTRY: 0.7, Urgency.READ: 0.9},
+    Budget.ORDERS_1M: {Urgency.ENTRY: 0.7},
+    Budget.ORDERS_10S: {Urgency.ENTRY: 0.7},
+}
+"""How much of each budget may be used up before a call of this urgency waits; an exit never waits for one."""
+AFTER_BAN_S: Mapping[Urgency, float] = {Urgency.ENTRY: 6.0, Urgency.READ: 1.0}
+"""How long after a ban others wait: what holds an exit in hand looks again at least every 5 s."""
+
+
+@dataclass(frozen=True)
+class _Used:
+    amount: int
+    told_at: float
 
 
 class CallGate:
     """What one process knows about the exchange's willingness. Times are seconds of one monotonic clock."""
 
-    def __init__(self, weight_limit_1m: int = WEIGHT_LIMIT_1M) -> None:
-        self._weight_limit_1m = weight_limit_1m
-        self._weight_used = 0
-        self._weighed_at = 0.0
+    def __init__(self, limits: Mapping[Budget, int] = LIMITS) -> None:
+        self._limits = dict(limits)
+        self._used: dict[Budget, _Used] = {}
         self._failures = 0
         self._open_until = 0.0
-        self._banned_until = 0.0
+        self._banned_until: float | None = None
 
     def why_closed(self, urgency: Urgency, now: float) -> str | None:
         """Return why a call must not be made, or None when it may."""
-        if now < self._banned_until:
-            return f"the exchange asked us to stop calling for {self._banned_until - now:.1f} s"
+        if (wait_s := self.ban_left_s(urgency, now)) > 0:
+            return f"the exchange asked us to stop calling for {wait_s:.1f} s"
         if urgency is Urgency.ENTRY and now < self._open_until:
             return f"the circuit breaker is open for {self._open_until - now:.1f} s"
-        share = _WEIGHT_SHARES.get(urgency)
-        if share is not None and self._weight(now) >= share * self._weight_limit_1m:
-            return f"request weight {self._weight_used} of {self._weight_limit_1m} is kept for exits"
+        for budget, shares in SHARES.items():
+            share, used = shares.get(urgency), self._used_of(budget, now)
+            if share is not None and used >= share * self._limits[budget]:
+                return f"{budget}: {used} of {self._limits[budget]}, the rest is kept for exits"
         return None
+
+    def ban_left_s(self, urgency: Urgency, now: float) -> float:
+        """Return how long a ban still holds calls of this urgency, s; 0 without one."""
+        if self._banned_until is None:
+            return 0.0
+        return max(0.0, self._banned_until + AFTER_BAN_S.get(urgency, 0.0) - now)
 
     def is_open(self, now: float) -> bool:
         """Tell whether the circuit breaker holds entries back."""
@@ -66,15 +102,16 @@ class CallGate:
 
     def banned(self, now: float, seconds: float) -> None:
         """Note that the exchange asked to stop calling."""
-        self._banned_until = max(self._banned_until, now + max(seconds, BAN_S_MIN))
+        self._banned_until = max(self._banned_until or now, now + max(seconds, BAN_S_MIN))
 
-    def allow(self, weight_limit_1m: int) -> None:
-        """Note the weight per minute that the exchange allows."""
-        self._weight_limit_1m = weight_limit_1m
+    def allow(self, limits: Mapping[Budget, int]) -> None:
+        """Note the limits that the exchange tells."""
+        self._limits |= limits
 
-    def weighed(self, used: int, now: float) -> None:
-        """Note the weight used in this minute, from an answer's header."""
-        self._weight_used, self._weighed_at = used, now
+    def used(self, budget: Budget, amount: int, now: float) -> None:
+        """Note how much of a budget is used up, from an answer's header."""
+        self._used[budget] = _Used(amount, now)
 
-    def _weight(self, now: float) -> int:
-        return self._weight_used if now - self._weighed_at < WEIGHT_WINDOW_S else 0
+    def _used_of(self, budget: Budget, now: float) -> int:
+        used = self._used.get(budget)
+        return 0 if used is None or now - used.told_at >= WINDOWS_S[budget] else used.amount

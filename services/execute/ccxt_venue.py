@@ -4,17 +4,27 @@ Paper, demo and live differ in the addresses and in nothing else. Its throttle i
 order) and it must never retry by itself: what an error means is the flow's decision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ccxt.pro
 
+from services.execute.call_gate import Budget
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import VenueFailure
 
 MarketHandler = Callable[[str, dict[str, Any]], None]
+OrderHandler = Callable[[dict[str, Any]], None]
 
 FAILURE_TEXT_CHARS_MAX = 300
+
+
+_BUDGET_HEADERS: Mapping[Budget, str] = {
+    Budget.WEIGHT_1M: "x-mbx-used-weight-1m",
+    Budget.ORDERS_1M: "x-mbx-order-count-1m",
+    Budget.ORDERS_10S: "x-mbx-order-count-10s",
+}
 
 
 class AnswerError(Exception):
@@ -26,16 +36,21 @@ class AnswerError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class ListenKeyExpired(ccxt.NetworkError):  # type: ignore[misc]
+    """The exchange says that it tells this stream nothing any more."""
+
+
 class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
     """ccxt's exchange with our own reading of answers (`handle_errors` is its hook for that)."""
 
-    weight_used: int | None = None  # of the newest answer that told it
+    budgets_used: Mapping[Budget, int] = MappingProxyType({})  # of the newest answer that told any
 
     def handle_errors(self, code: int, reason: str, *rest: Any) -> None:
         """Raise `AnswerError` for an error answer; rest = url, method, headers, body, response, …"""
         _, _, headers, body, response = rest[:5]
         told = {key.lower(): value for key, value in (headers or {}).items()}
-        self.weight_used = _whole(told.get("x-mbx-used-weight-1m")) or self.weight_used
+        used = {budget: _whole(told.get(header)) for budget, header in _BUDGET_HEADERS.items()}
+        self.budgets_used = {**self.budgets_used, **{b: n for b, n in used.items() if n is not None}}
         error_code = response.get("code") if isinstance(response, dict) else None
         if code < 400 and str(error_code or 200) in ("200", "0"):
             return
@@ -47,11 +62,32 @@ class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
 
 
 class _StreamingVenue(_Venue):
-    """Hands every raw market message on as it comes: ccxt's own way conflates symbols and mixes marks with
-    trades.
+    """Hands every raw message on as it comes: ccxt's own way conflates symbols, mixes marks with trades,
+    gives order events to nobody while nobody waits, and ignores that a listen key has expired.
     """
 
     take_market: MarketHandler | None = None
+    take_order: OrderHandler | None = None
+
+    def handle_message(self, client: Any, message: Any) -> None:
+        """Receive every message of every stream."""
+        if isinstance(message, dict) and message.get("e") == "listenKeyExpired":
+            client.reject(ListenKeyExpired("the exchange says so"))
+            return
+        super().handle_message(client, message)
+
+    def handle_order_update(self, client: Any, message: Any) -> None:  # noqa: ARG002
+        """Receive ORDER_TRADE_UPDATE and ALGO_UPDATE; ccxt's hook for both."""
+        if self.take_order is not None:
+            self.take_order(message)
+
+    async def keep_alive_listen_key(self, params: Any = None) -> None:
+        """Do nothing: ccxt starts one more of these timers with every connection, and none of them ends."""
+
+    def forget_listen_key(self) -> None:
+        """Let the next `authenticate` ask for a key instead of trusting the one it remembers."""
+        known = self.options.get("linear", {})
+        self.options["linear"] = known | {"listenKey": None, "lastAuthenticatedTime": 0}
 
     def handle_tickers_and_bids_asks(self, client: Any, message: Any, method_type: str) -> None:  # noqa: ARG002
         """Receive `bidasks`, `markPrices` or `tickers` messages; ccxt's hook for all three."""

@@ -6,18 +6,17 @@ state. The exchange sees at most one entry per signal: only the claim permits se
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
 from services.execute import execution_rules, facts
-from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.entry_preparation import EntryPreparation, EntryRules
+from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.exit_flow import ExitFlow
-from services.execute.leverage_manager import MarginSetup, SetupStep, setup_steps
 from services.execute.order_state import (
-    HAS_POSITION,
     LOST_REASON,
     Entry,
     EntryState,
@@ -32,32 +31,16 @@ from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable, ExecutionUnknown
 from shared.ids import OrderRole
-from shared.market import Instrument
 from shared.models import Envelope
 from shared.money import ZERO, stored
 from shared.supervision import Done, Failed, attempt
-from shared.values import CloseReason
 
 LOOKUP_INTERVAL_S = 0.5
 LOOKS_MIN = 5  # after a restart the time may be up already; a fresh order can be invisible for a moment
-OPPOSITE_CLOSE_TIMEOUT_S = 10.0
-OPPOSITE_CLOSE_POLL_S = 0.1
 FILLS_LOOKBACK = timedelta(minutes=1)
 STEPS_MAX = 300  # five, and a retry of the protection every 0.25 s of its budget; more is a loop in the table
 
 _log = logs.get(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EntryRules:
-    """The settings an entry is made under; see `config.ExecuteSettings` for units."""
-
-    installation: str
-    market_order: bool
-    slippage_tolerance: Decimal
-    price_drift_max: Decimal
-    protection_timeout_s: Decimal
-    lookup_window: timedelta
 
 
 class EntryFlow:
@@ -80,10 +63,12 @@ class EntryFlow:
         self._market = market
         self._outbox = outbox
         self._exits = exits
+        self._prepare = EntryPreparation(store, exchange, market, exits, rules, clock, sleep)
         self._protection = protection
         self._rules = rules
         self._clock = clock
         self._sleep = sleep
+        self._in_hand: Counter[str] = Counter()  # bounded by the messages in hand
 
     async def advance(self, signal_id: str) -> None:
         """Do whatever this entry needs next, until it rests.
@@ -91,6 +76,19 @@ class EntryFlow:
         Raises:
             DependencyDown: the database or the exchange is away; call again, the entry stands where it stood.
         """
+        self._in_hand[signal_id] += 1
+        try:
+            await self._advance_to_rest(signal_id)
+        finally:
+            self._in_hand[signal_id] -= 1
+            if not self._in_hand[signal_id]:
+                del self._in_hand[signal_id]
+
+    def has_in_hand(self, signal_id: str) -> bool:
+        """Tell whether this process is taking the entry further right now."""
+        return signal_id in self._in_hand
+
+    async def _advance_to_rest(self, signal_id: str) -> None:
         for _ in range(STEPS_MAX):
             entry = await self._store.entry(signal_id)
             if entry is None:
@@ -139,10 +137,10 @@ class EntryFlow:
         if instrument is None:
             await self._end(entry, "symbol_unknown")
             return
-        if entry.approval.closes_opposite and not await self._is_flat_after_closing_opposite(entry):
+        if entry.approval.closes_opposite and not await self._prepare.is_flat_after_closing_opposite(entry):
             await self._end(entry, "opposite_not_closed")
             return
-        best = await self._best_price(entry)
+        best = await self._prepare.best_price(entry)
         if execution_rules.has_drifted(
             entry.approval.sizing.reference_price, best, self._rules.price_drift_max
         ):
@@ -152,14 +150,16 @@ class EntryFlow:
             return
         self._exchange.demand_open_for_entries()
         try:
-            await self._set_up_margin(entry)
+            await self._prepare.set_up_margin(entry)
         except (VenueRefused, ExecutionUnknown) as refused:
             await self._end(entry, "margin_setup_refused", str(refused))
             return
-        limit = self._limit_price(entry, instrument, best)
+        limit = self._prepare.limit_price(entry, instrument, best)
         claimed_at = await self._store.claim(entry.signal_id, limit)
         if claimed_at is None:
-            await self._explain_unclaimed(entry)
+            why = await self._prepare.why_unclaimed(entry)
+            if why is not None:
+                await self._end(entry, why)
             return
         await self._send(entry, limit, claimed_at)
 
@@ -181,6 +181,9 @@ class EntryFlow:
         except ExecutionUnknown as lost:
             _log.warning("entry_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return  # it stands as `sending`: the next step looks it up
+        except ClockSkewed:
+            await self._end(claimed, "clock_skew", self._about_clocks(claimed_at), failed=True)
+            return
         except ExchangeUnavailable as down:
             await self._end(claimed, "exchange_unavailable", str(down), failed=True)
             return
@@ -192,6 +195,14 @@ class EntryFlow:
         metrics.ENTRY_SECONDS.observe(max(0.0, waited_s))
         if report.is_final:
             await self._record_report(claimed, report)  # else: accepted, and looked up by the next step
+
+    def _about_clocks(self, claimed_at: datetime) -> str:
+        late_s = (self._clock() - claimed_at).total_seconds()
+        return (
+            f"the exchange refused the order's time stamp, {late_s:.1f} s after its claim. Many seconds: "
+            "this process was held up. Else a clock is wrong: see that this machine and the database's run "
+            f"NTP; ours is {self._exchange.clock_ahead()} ahead of the exchange's, which is corrected for"
+        )
 
     async def _look_up(self, entry: Entry) -> None:
         """Find out what became of a claimed entry; it is never sent again."""
@@ -276,68 +287,6 @@ class EntryFlow:
             await self._outbox.stage(tx, told)
         _log.info("entry_ended", correlation_id=entry.signal_id, reason=reason, detail=detail, failed=failed)
         await self._outbox.publish(told)
-
-    async def _explain_unclaimed(self, entry: Entry) -> None:
-        now_stands = await self._store.entry(entry.signal_id)
-        if now_stands is None or now_stands.state is not EntryState.INTENT:
-            return  # another process took it up
-        reason = why_void(entry.approval, await self._store.control(), self._clock())
-        exited_at = await self._store.exited_at(entry.symbol)
-        if reason is None and exited_at is not None and exited_at >= entry.approval.signal_received_at:
-            reason = "superseded"
-        if reason is None:
-            others = [each for each in await self._store.unfinished_on(entry.symbol) if _holds_symbol(each)]
-            reason = "symbol_busy" if others else "approval_expired"  # by the database's clock
-        await self._end(entry, reason)
-
-    # --- what an entry needs first ---
-
-    async def _best_price(self, entry: Entry) -> Decimal:
-        prices = self._market.fresh_prices(entry.symbol, self._clock())
-        if prices is None:
-            prices = await self._exchange.best_prices(entry.symbol)
-        return prices.to_open(entry.side)
-
-    def _limit_price(self, entry: Entry, instrument: Instrument, best: Decimal) -> Decimal | None:
-        if self._rules.market_order:
-            return None
-        return execution_rules.limit_price(
-            best, entry.side, self._rules.slippage_tolerance, instrument.tick_size
-        )
-
-    async def _set_up_margin(self, entry: Entry) -> None:
-        leverage = entry.approval.sizing.leverage
-        steps = setup_steps(await self._store.margin_setup(entry.symbol), leverage)
-        for step in steps:
-            if step is SetupStep.SET_ISOLATED:
-                await self._exchange.set_isolated(entry.symbol)
-            else:
-                await self._exchange.set_leverage(entry.symbol, leverage)
-        if steps:
-            setup = MarginSetup(is_isolated=True, leverage=leverage)
-            await self._store.record_margin_setup(entry.symbol, setup)
-
-    async def _is_flat_after_closing_opposite(self, entry: Entry) -> bool:
-        """on_opposite = reverse: flatten what stands the other way, and wait until it is gone."""
-        deadline = self._clock() + timedelta(seconds=OPPOSITE_CLOSE_TIMEOUT_S)
-        while True:
-            others = [
-                each
-                for each in await self._store.unfinished_on(entry.symbol)
-                if each.side is not entry.side and _holds_symbol(each)
-            ]
-            for other in others:
-                if other.state in HAS_POSITION:
-                    await self._exits.close(other, CloseReason.OPPOSITE_SIGNAL, entry.signal_id)
-            if not others:
-                return True
-            if self._clock() >= deadline:
-                return False
-            await self._sleep(OPPOSITE_CLOSE_POLL_S)
-
-
-def _holds_symbol(entry: Entry) -> bool:
-    return entry.state in HAS_POSITION or entry.state is EntryState.SENDING
 
 
 def _entry_row(entry: Entry, report: OrderReport) -> OrderRow:

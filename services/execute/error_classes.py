@@ -36,7 +36,7 @@ class VenueFailure:
     was_sent: bool = True
 
 
-_BY_CODE: dict[int, ErrorKind] = {
+BY_CODE: dict[int, ErrorKind] = {
     -4116: ErrorKind.DUPLICATE_ID,
     -20132: ErrorKind.DUPLICATE_ID,
     -2021: ErrorKind.WOULD_TRIGGER,
@@ -57,7 +57,7 @@ _BY_CODE: dict[int, ErrorKind] = {
     -1007: ErrorKind.UNKNOWN,
 }
 
-_NOT_EXECUTED_TEXTS = frozenset(
+NOT_EXECUTED_TEXTS = frozenset(
     {"service unavailable.", "internal error; unable to process your request. please try again."}
 )
 """The exchange's exact words: a gateway's error page that merely contains them proves nothing."""
@@ -69,11 +69,11 @@ def classify(failure: VenueFailure) -> ErrorKind:
         return ErrorKind.NOT_EXECUTED
     if failure.status in (418, 429):
         return ErrorKind.STOP_CALLING
-    if failure.code in _BY_CODE:
-        return _BY_CODE[failure.code]
+    if failure.code in BY_CODE:
+        return BY_CODE[failure.code]
     if failure.status == 403 and failure.code == 0:
         return ErrorKind.STOP_CALLING  # the firewall in front of the exchange, not the exchange
-    if failure.status == 503 and failure.text.strip().lower() in _NOT_EXECUTED_TEXTS:
+    if failure.status == 503 and failure.text.strip().lower() in NOT_EXECUTED_TEXTS:
         return ErrorKind.NOT_EXECUTED
     if failure.status == 0 or failure.status == 408 or failure.status >= 500:
         return ErrorKind.UNKNOWN
@@ -88,13 +88,19 @@ class VenueRefused(ExchangeRefused):
         self.kind = kind
 
 
+class ClockSkewed(ExchangeUnavailable):
+    """The exchange refused the time stamp: surely not executed. It came too late, or a clock is wrong."""
+
+
 def to_exception(failure: VenueFailure, *, is_read: bool, retry_after_s: float = 0.0) -> PhoenixError:
     """Return the exception to raise. A read whose answer was lost changed nothing: it is merely
     unavailable.
     """
     kind = classify(failure)
     text = f"HTTP {failure.status} {failure.code} {failure.text}"
-    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.CLOCK_SKEW, ErrorKind.STOP_CALLING):
+    if kind is ErrorKind.CLOCK_SKEW:
+        return ClockSkewed(text)
+    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.STOP_CALLING):
         return ExchangeUnavailable(text, retry_after_s)
     if kind is ErrorKind.UNKNOWN:
         return ExchangeUnavailable(text) if is_read else ExecutionUnknown(text)

@@ -7,15 +7,18 @@ from fastapi import FastAPI
 
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
-from services.execute.entry_flow import EntryFlow, EntryRules
+from services.execute.entry_flow import EntryFlow
+from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
+from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
+from services.execute.user_stream import UserStream
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -63,11 +66,17 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
+    runtime.spawn("exchange_clock", exchange.clock.keep)
+    runtime.spawn("rescue", Rescue(store, entries, exits).watch)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in
     lease = Lease(database, "keeper", runtime.holder)
-    keeper = Keeper(lease, flow, exchange, store, publisher, inst, utc_now)
+    stream = UserStream(exchange, store, utc_now)
+    runtime.spawn("user_stream", stream.keep_open)
+    runtime.spawn("user_stream_key", stream.keep_key)
+    runtime.spawn("user_stream_evidence", stream.gather_evidence)
+    keeper = Keeper(lease, flow, exchange, stream, store, publisher, inst, utc_now)
     _spawn_keeper(runtime, keeper, settings)
     await _consume(runtime, inbound, TRADE_EXECUTION.name)
     runtime.on_drain(outbox.flush_marks)
@@ -97,7 +106,7 @@ def _entry_rules(settings: ExecuteSettings) -> EntryRules:
 
 def _spawn_keeper(runtime: Runtime, keeper: Keeper, settings: ExecuteSettings) -> None:
     runtime.spawn("keeper_lease", keeper.keep_lease)
-    runtime.spawn("user_stream", keeper.follow_orders)
+    runtime.spawn("order_events", keeper.follow_orders)
     runtime.spawn(
         "reconciliation", functools.partial(keeper.every, settings.reconcile_interval_s, keeper.reconcile)
     )

@@ -11,7 +11,12 @@ from services.execute.venue import OrderSide, VenueTrade, total_quantity
 from shared.money import ONE, ZERO, Rounding, round_to_tick, stored
 from shared.values import CloseReason, Side, Value
 
-LIQUIDATION_ID_PREFIXES = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+EXCHANGES_OWN = {
+    "autoclose-": CloseReason.LIQUIDATION,
+    "adl_autoclose": CloseReason.ADL,
+    "settlement_autoclose-": CloseReason.SETTLEMENT,
+}
+"""How the client ids of orders begin that the exchange itself sends."""
 
 
 def limit_price(best: Decimal, side: Side, tolerance: Decimal, tick: Decimal) -> Decimal:
@@ -111,8 +116,9 @@ def close_reason(
         return CloseReason.STOP_LOSS
     if exit_order_id == take_profit_order_id:
         return CloseReason.TAKE_PROFIT
-    if exit_client_id is not None and exit_client_id.startswith(LIQUIDATION_ID_PREFIXES):
-        return CloseReason.LIQUIDATION
+    for prefix, reason in EXCHANGES_OWN.items():
+        if exit_client_id is not None and exit_client_id.startswith(prefix):
+            return reason
     if exit_client_id is not None and exit_client_id.startswith(entry.client_id[:-1]) and entry.close_reason:
         return entry.close_reason
     return CloseReason.EXTERNAL

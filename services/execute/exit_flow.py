@@ -8,11 +8,11 @@ protection may be retried for seconds.
 
 import asyncio
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.execute import execution_rules, facts
-from services.execute.error_classes import VenueRefused
+from services.execute.error_classes import ClockSkewed, VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep
@@ -80,15 +80,20 @@ class ExitFlow:
                     if await self._settle_flat(entry):
                         return
                     continue  # right after a fill, the position itself may not be visible yet
+                asked_at = self._clock()  # before the turn is taken: see `_reduce`
                 attempt = await self._store.next_close_attempt(entry.signal_id)
                 if attempt is None:
                     return  # settled meanwhile by another process
-                if not await self._reduce(entry, min(held, entry.filled_quantity), attempt):
+                if not await self._reduce(entry, min(held, entry.filled_quantity), attempt, asked_at):
                     await self._sleep(CLOSE_RETRY_S)
             if await self._held_quantity(entry) is None:
                 await self._settle_flat(entry)
                 return
         await self._tell_not_closed(entry)
+
+    def is_busy_with(self, symbol: str) -> bool:
+        """Tell whether this process is closing or settling this symbol right now."""
+        return self._symbols[symbol].locked()
 
     async def settle(self, entry: Entry) -> bool:
         """Close the books if the position is gone from the exchange; True when they are closed.
@@ -100,8 +105,12 @@ class ExitFlow:
                 return False
             return await self._settle_flat(entry)
 
-    async def _reduce(self, entry: Entry, quantity: Decimal, attempt: int) -> bool:
-        """Send one closing order; True when it was filled."""
+    async def _reduce(self, entry: Entry, quantity: Decimal, attempt: int, asked_at: datetime) -> bool:
+        """Send one closing order; True when it was filled.
+
+        It is signed with the time at which the entry still was ours to close: a process that was frozen
+        since is refused when it wakes, and cannot close the next position of the symbol (P9).
+        """
         client_id = ids.client_order_id(self._installation, entry.signal_id, OrderRole.CLOSE, attempt)
         side = OrderSide.closing(entry.side)
         row = OrderRow(
@@ -116,12 +125,12 @@ class ExitFlow:
         async with self._store.transaction() as tx:
             await self._store.record_orders(tx, entry.signal_id, [row])
         try:
-            report = await self._exchange.close_market(client_id, entry.symbol, side, quantity)
+            report = await self._exchange.close_market(client_id, entry.symbol, side, quantity, asked_at)
             crash_points.reach("execute.close_answered")
         except ExecutionUnknown as lost:
             _log.warning("close_answer_lost", correlation_id=entry.signal_id, error=str(lost))
             return False
-        except VenueRefused as refused:
+        except (VenueRefused, ClockSkewed) as refused:
             _log.warning("close_refused", correlation_id=entry.signal_id, error=str(refused))
             await self._store.set_order_status(client_id, "REFUSED")
             return False

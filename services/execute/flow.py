@@ -21,7 +21,7 @@ from services.execute.leverage_manager import changed_elsewhere
 from services.execute.order_state import HAS_POSITION, Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep, ViewsVenue
 from services.execute.protection_flow import ProtectionFlow
-from services.execute.reconciliation import Correction, CorrectionKind, corrections
+from services.execute.reconciliation import Correction, CorrectionKind, corrections, missing_protection
 from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable
@@ -146,8 +146,19 @@ class ExecutionFlow:
     async def on_order_event(self, symbol: str) -> None:
         """Look at one symbol because the exchange said that an order of it changed."""
         for entry in await self._store.unfinished_on(symbol):
-            if entry.state in HAS_POSITION:
-                await self._exits.settle(entry)
+            if entry.state not in HAS_POSITION or await self._exits.settle(entry):
+                continue
+            if entry.state is EntryState.PROTECTED and await self._protection.was_cancelled(entry):
+                found = missing_protection(entry, "a stop or target was cancelled")
+                await self._restore_if_still_needed(found)
+
+    async def on_gap(self) -> None:
+        """Look at every symbol of ours once: the exchange may have told something that nobody heard."""
+        standing = {each.symbol for each in await self._store.unfinished() if each.state in HAS_POSITION}
+        for symbol in sorted(standing):
+            match await attempt(self.on_order_event(symbol)):
+                case Failed(error):
+                    _log.warning("look_failed", symbol=symbol, error=repr(error))
 
     async def reconcile(self) -> list[Correction]:
         """Compare the exchange with our books and correct what differs; return what was found."""

@@ -13,8 +13,9 @@ from services.execute.binance_client import BinanceClient
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
 from services.execute.order_state import HAS_POSITION, Entry
-from services.execute.reconciliation import protection_ids
+from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
+from services.execute.user_stream import Gap, UserStream
 from services.execute.venue import AlgoReport, VenueAccount, VenuePosition
 from shared import lease, logs
 from shared.clock import Clock
@@ -37,6 +38,7 @@ class Keeper:
         mine: lease.Lease,
         flow: ExecutionFlow,
         exchange: BinanceClient,
+        stream: UserStream,
         store: ExecuteStore,
         publisher: Publisher,
         installation: str,
@@ -45,6 +47,7 @@ class Keeper:
         self._lease = mine
         self._flow = flow
         self._exchange = exchange
+        self._stream = stream
         self._store = store
         self._publisher = publisher
         self._installation = installation
@@ -73,18 +76,25 @@ class Keeper:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
 
     async def follow_orders(self) -> None:
-        """Loop: look at a symbol whenever the exchange tells that an order of ours there is done."""
-        async for event in self._exchange.order_events():
-            entering = event.client_id.endswith(f"-{OrderRole.ENTRY.value}")
-            if self._holds and not event.is_open and not entering:
-                match await attempt(self._flow.on_order_event(event.symbol)):
-                    case Failed(error):  # the events after it are about other positions
-                        _log.warning("order_event_left_to_reconciliation", error=repr(error))
+        """Loop: look at a symbol when the exchange tells that an order there is done; at all after a gap."""
+        async for event in self._stream.events():
+            if not self._holds:
+                continue  # who takes the lease over begins with a reconciliation
+            if isinstance(event, Gap):
+                work = self._flow.on_gap()
+            elif event.is_open or event.client_id.endswith(f"-{OrderRole.ENTRY.value}"):
+                continue
+            else:
+                work = self._flow.on_order_event(event.symbol)
+            match await attempt(work):
+                case Failed(error):  # the events after it are about other positions
+                    _log.warning("order_event_left_to_reconciliation", error=repr(error))
 
     async def reconcile(self) -> None:
-        """Compare the exchange with our books once; also keeps our idea of its clock right."""
-        await self._exchange.correct_clock()
-        await self._flow.reconcile()
+        """Compare the exchange with our books once."""
+        found = await self._flow.reconcile()
+        if any(each.kind is CorrectionKind.SETTLE for each in found):
+            self._stream.found_by_rest()
 
     async def tell_account(self) -> None:
         """Publish one account snapshot. A newer one replaces it, so a lost one is not owed to anybody."""

@@ -9,7 +9,6 @@ trade.
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,6 +19,7 @@ from services.execute import facts, venue_parse
 from services.execute.bar_store import BarStore
 from services.execute.binance_client import BinanceClient
 from services.execute.config import FeedSettings
+from services.execute.stream_session import close_streams, stay
 from services.execute.tick_board import TickBoard
 from shared import lease, logs, metrics
 from shared.clock import utc_now
@@ -41,7 +41,6 @@ BARS_DELAY_S = 1.0  # after the minute has turned, so that the exchange has clos
 BARS_REREAD = 3
 STREAMS = ("bidasks", "markPrices", "tickers")
 BARS_READS_AT_ONCE_MAX = 8
-STREAM_CLOSE_TIMEOUT_S = 2.0
 
 _log = logs.get(__name__)
 
@@ -119,20 +118,14 @@ class MarketFeed:
         clock = asyncio.get_running_loop().time
         silence_s = float(self._settings.feed_silence_s_max)
         self._heard_at[stream] = clock()
-        subscription = asyncio.ensure_future(subscribe(list(self._unified.values())))
-        try:
-            while True:
-                done, _ = await asyncio.wait({subscription}, timeout=silence_s / 4)
-                if done:
-                    subscription.result()
-                    return
-                is_silent = clock() - self._heard_at[stream] > silence_s
-                metrics.FEED_STALE.labels(stream=stream).set(1 if is_silent else 0)
-                if is_silent:
-                    await self._reopen_silent(stream)
-                    return
-        finally:
-            subscription.cancel()
+
+        def why_leave() -> str | None:
+            is_silent = clock() - self._heard_at[stream] > silence_s
+            metrics.FEED_STALE.labels(stream=stream).set(1 if is_silent else 0)
+            return "silent" if is_silent else None
+
+        if await stay(subscribe(list(self._unified.values())), silence_s / 4, why_leave):
+            await self._reopen_silent(stream)
 
     def take(self, stream: str, raw: dict[str, Any]) -> None:
         """Take in one raw message of a stream."""
@@ -152,9 +145,7 @@ class MarketFeed:
         silence_s = self._settings.feed_silence_s_max
         _log.warning("stream_silent", stream=stream, silence_s=str(silence_s))
         text = f"The {stream} stream was silent for {silence_s} s; it is being re-opened."
-        for client in tuple(self._exchange.venue.clients.values()):  # first: nothing may keep it closed to us
-            with suppress(TimeoutError):
-                await asyncio.wait_for(client.close(), STREAM_CLOSE_TIMEOUT_S)
+        await close_streams(self._exchange.venue)  # first: nothing may keep it closed to us
         told = facts.alert("stream_silent", text, Severity.WARNING, f"feed:{stream}", utc_now())
         async with self._database.transaction() as tx:
             await self._outbox.stage(tx, [told])
@@ -232,7 +223,7 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         Publisher(settings.amqp_url.get_secret_value(), runtime.holder), ping_as="rabbitmq"
     )
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
-    await exchange.correct_clock()
+    await exchange.clock.measure()
     await exchange.load_markets()
     writer, outbox = MarketWriter(redis), Outbox(database, publisher)
     listed = await exchange.instruments()

@@ -91,6 +91,7 @@ class MemoryEntries:
         self.orders: dict[str, OrderRow] = {}
         self.fills: dict[tuple[str, str], VenueTrade] = {}
         self.exits: dict[str, datetime] = {}
+        self.changed_at: dict[str, datetime] = {}
         self.setups: dict[str, MarginSetup] = {}
 
     @asynccontextmanager
@@ -139,6 +140,7 @@ class MemoryEntries:
             version=1,
         )
         tx.put(self.entries, approval.signal_id, made)
+        tx.put(self.changed_at, approval.signal_id, self._clock())
 
     async def entry(self, signal_id: str) -> Entry | None:
         """Return one entry."""
@@ -160,6 +162,22 @@ class MemoryEntries:
             for each in self.entries.values()
             if self._is_lost(each) and self.ended[each.signal_id].at > since
         ]
+
+    async def stalled(self, in_doubt_s: float, closing_s: float, limit: int) -> list[Entry]:
+        """Return entries between two steps that nobody has changed for so long; unprotected ones first."""
+        ages_s = {
+            EntryState.SENDING: in_doubt_s,
+            EntryState.FILLED: in_doubt_s,
+            EntryState.CLOSING: closing_s,
+        }
+        never, now = datetime.min.replace(tzinfo=UTC), self._clock()
+        found = [
+            (each.state is not EntryState.FILLED, self.changed_at.get(each.signal_id, never), each)
+            for each in self.entries.values()
+            if each.state in ages_s
+        ]
+        late = [each for each in found if (now - each[1]).total_seconds() > ages_s[each[2].state]]
+        return [entry for _, _, entry in sorted(late, key=lambda each: each[:2])[:limit]]
 
     async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
         """Remember when an exit was asked for."""
@@ -278,6 +296,7 @@ class MemoryEntries:
             return None
         counted = msgspec.structs.replace(entry, close_attempts=entry.close_attempts + 1)
         self.entries[signal_id] = counted
+        self.changed_at[signal_id] = self._clock()
         return counted.close_attempts
 
     async def record_closed(
@@ -315,6 +334,7 @@ class MemoryEntries:
     def _change(self, tx: Journal, entry: Entry, **changes: Any) -> Entry:
         changed = msgspec.structs.replace(entry, version=entry.version + 1, **changes)
         tx.put(self.entries, entry.signal_id, changed)
+        tx.put(self.changed_at, entry.signal_id, self._clock())
         return changed
 
 

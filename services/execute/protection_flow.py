@@ -138,6 +138,13 @@ class ProtectionFlow:
                 return True
             await self._sleep(PROTECT_RETRY_S)
 
+    async def was_cancelled(self, entry: Entry) -> bool:
+        """Tell whether a stop or target is gone although it never fired: somebody took it away."""
+        orders = await asyncio.gather(
+            *(self._exchange.find_algo(each) for each in protection_ids(entry, self._installation))
+        )
+        return any(order is not None and not order.is_standing and not order.has_fired for order in orders)
+
     async def withdraw_if_over(self, entry: Entry) -> None:
         """Cancel both orders when the entry is over: they were placed while another process closed it."""
         now_stands = await self._store.entry(entry.signal_id)

@@ -21,6 +21,15 @@ SELECT * FROM entries
 WHERE state = 'failed' AND ended_reason = 'unknown' AND updated_at > now() - make_interval(hours => $1)
 ORDER BY created_at
 
+-- name: stalled
+-- Asked every second by every replica: served by entries_alive, which holds what is unfinished and nothing else.
+SELECT * FROM entries
+WHERE state IN ('sending', 'filled', 'closing')
+  AND updated_at < clock_timestamp()
+      - make_interval(secs => CASE state WHEN 'closing' THEN $2::float8 ELSE $1::float8 END)
+ORDER BY state = 'filled' DESC, updated_at
+LIMIT $3
+
 -- name: record_exit
 INSERT INTO exits (symbol, requested_at) VALUES ($1, $2)
 ON CONFLICT (symbol) DO UPDATE SET requested_at = greatest(exits.requested_at, EXCLUDED.requested_at)

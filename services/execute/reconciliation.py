@@ -75,9 +75,7 @@ def _entries_against_venue(view: VenueView, entries: Sequence[Entry], installati
         else:
             missing = [each for each in protection_ids(entry, installation) if each not in standing]
             if missing:
-                found.append(
-                    _about(CorrectionKind.RESTORE_PROTECTION, entry, f"missing {', '.join(missing)}")
-                )
+                found.append(missing_protection(entry, f"missing {', '.join(missing)}"))
             if position.quantity != entry.filled_quantity:
                 detail = f"exchange holds {position.quantity}, our books {entry.filled_quantity}"
                 found.append(_about(CorrectionKind.REPORT_QUANTITY, entry, detail))
@@ -151,6 +149,11 @@ def protection_ids(entry: Entry, installation: str) -> tuple[str, str]:
         ids.client_order_id(installation, entry.signal_id, ids.OrderRole.STOP_LOSS),
         ids.client_order_id(installation, entry.signal_id, ids.OrderRole.TAKE_PROFIT),
     )
+
+
+def missing_protection(entry: Entry, detail: str) -> Correction:
+    """Return that the stop or the target of an entry does not stand."""
+    return _about(CorrectionKind.RESTORE_PROTECTION, entry, detail)
 
 
 def _stem(client_id: str) -> str:

@@ -75,6 +75,11 @@ class ExecuteStore:
         """Return the entries that were given up as unknown in the last `LOST_HOURS_MAX`."""
         return [_entry(row) for row in await self._database.fetch(QUERIES["lost"], LOST_HOURS_MAX)]
 
+    async def stalled(self, in_doubt_s: float, closing_s: float, limit: int) -> list[Entry]:
+        """Return entries between two steps that nobody has changed for so long; unprotected ones first."""
+        rows = await self._database.fetch(QUERIES["stalled"], in_doubt_s, closing_s, limit)
+        return [_entry(row) for row in rows]
+
     async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
         """Remember when an exit was asked for: entries of signals up to then may not be claimed any more."""
         await self._database.execute(QUERIES["record_exit"], symbol or EVERY_SYMBOL, requested_at)

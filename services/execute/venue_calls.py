@@ -12,7 +12,15 @@ from ccxt.base.errors import BaseError
 
 from services.execute.call_gate import CallGate, Urgency
 from services.execute.ccxt_venue import FAILURE_TEXT_CHARS_MAX, AnswerError
-from services.execute.error_classes import ErrorKind, VenueFailure, VenueRefused, classify, to_exception
+from services.execute.error_classes import (
+    ClockSkewed,
+    ErrorKind,
+    VenueFailure,
+    VenueRefused,
+    classify,
+    to_exception,
+)
+from services.execute.exchange_clock import ExchangeClock
 from shared import metrics
 from shared.errors import ExchangeUnavailable, PhoenixError
 
@@ -42,6 +50,7 @@ class VenueCalls:
     def __init__(self, venue: Any) -> None:
         self._venue = venue
         self.gate = CallGate()
+        self.clock = ExchangeClock(venue, self._ask_time)
 
     async def call(
         self,
@@ -59,8 +68,15 @@ class VenueCalls:
             VenueRefused: refused, `kind` says why.
         """
         self.demand_open(operation)
-        with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
-            return await self.translated(operation, endpoint(params or {}), is_read=is_read)
+        try:
+            with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
+                return await self.translated(operation, endpoint(params or {}), is_read=is_read)
+        except ClockSkewed:
+            await self.clock.measure_again()  # so that whoever tries again is stamped with the right time
+            raise
+
+    async def _ask_time(self) -> Any:
+        return await self.call("time", self._venue.fapiPublicGetTime, is_read=True)
 
     async def find(self, operation: str, endpoint: Endpoint, params: dict[str, Any]) -> Any:
         """Call an endpoint about one order; None when the exchange does not know it."""
@@ -73,10 +89,12 @@ class VenueCalls:
 
     def demand_open(self, operation: str) -> None:
         """Raise `ExchangeUnavailable` unless the gate lets this operation pass now."""
-        why = self.gate.why_closed(_URGENCIES.get(operation, Urgency.READ), _monotonic())
+        urgency, now = _URGENCIES.get(operation, Urgency.READ), _monotonic()
+        why = self.gate.why_closed(urgency, now)
+        metrics.EXCHANGE_BREAKER_OPEN.set(1 if self.gate.is_open(now) else 0)
         if why is not None:
             metrics.EXCHANGE_ERRORS.labels(operation=operation, kind="held_back").inc()
-            raise ExchangeUnavailable(why)
+            raise ExchangeUnavailable(why, self.gate.ban_left_s(urgency, now))
 
     async def translated(self, operation: str, work: Awaitable[Any], *, is_read: bool) -> Any:
         """Await `work` of ccxt; its exceptions become ours. Raises as `call` does."""
@@ -105,10 +123,10 @@ class VenueCalls:
             self.gate.failed(now)
         if failure is not None and classify(failure) is ErrorKind.STOP_CALLING:
             self.gate.banned(now, retry_after_s)
-        used, self._venue.weight_used = self._venue.weight_used, None
-        if used is not None:
-            self.gate.weighed(used, now)
-            metrics.EXCHANGE_WEIGHT_USED.set(used)
+        used, self._venue.budgets_used = self._venue.budgets_used, {}
+        for budget, amount in used.items():
+            self.gate.used(budget, amount, now)
+            metrics.EXCHANGE_BUDGET_USED.labels(budget=budget.value).set(amount)
         metrics.EXCHANGE_BREAKER_OPEN.set(1 if self.gate.is_open(now) else 0)
 
 
@@ -123,4 +141,6 @@ def _monotonic() -> float:
 def _kind_name(error: PhoenixError) -> str:
     if isinstance(error, VenueRefused):
         return error.kind.value
+    if isinstance(error, ClockSkewed):
+        return ErrorKind.CLOCK_SKEW.value
     return "unavailable" if isinstance(error, ExchangeUnavailable) else "unknown"

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.execute.call_gate import Budget
 from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import (
     AlgoReport,
     BestPrices,
+    OrderEvent,
     OrderReport,
     OrderSide,
     VenueAccount,
@@ -26,7 +28,12 @@ from shared.values import Side
 
 Payload = Mapping[str, Any]
 
-_WEIGHT_PER_MINUTE = ("REQUEST_WEIGHT", "MINUTE", 1)
+_BUDGET_NAMES = {
+    Budget.WEIGHT_1M: ("REQUEST_WEIGHT", "MINUTE", 1),
+    Budget.ORDERS_1M: ("ORDERS", "MINUTE", 1),
+    Budget.ORDERS_10S: ("ORDERS", "SECOND", 10),
+}
+_OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING", "TRIGGERED"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -131,6 +138,18 @@ def margin_setups(rows: Iterable[Payload]) -> dict[str, MarginSetup]:
     }
 
 
+def order_event(message: Payload) -> OrderEvent | None:
+    """Parse ORDER_TRADE_UPDATE and ALGO_UPDATE of the user-data stream; None for one we cannot read."""
+    order = message.get("o")
+    if not isinstance(order, Mapping) or "s" not in order:
+        return None
+    return OrderEvent(
+        symbol=order["s"],
+        client_id=str(order.get("c") or order.get("caid") or ""),
+        is_open=order.get("X") in _OPEN_STATUSES,
+    )
+
+
 def best_prices(raw: Payload) -> BestPrices:
     """Parse /fapi/v1/ticker/bookTicker of one symbol."""
     return BestPrices(bid=decimal(raw["bidPrice"]), ask=decimal(raw["askPrice"]))
@@ -153,12 +172,13 @@ def funding(rows: Iterable[Payload]) -> Decimal:
     return sum((decimal(row["income"]) for row in rows), ZERO)
 
 
-def weight_limit_1m(info: Payload) -> int | None:
-    """Return the request weight per minute that exchangeInfo allows, None when it does not say."""
-    for each in info.get("rateLimits", ()):
-        if (each["rateLimitType"], each["interval"], int(each["intervalNum"])) == _WEIGHT_PER_MINUTE:
-            return int(each["limit"])
-    return None
+def budgets(info: Payload) -> dict[Budget, int]:
+    """Return the limits on request weight and orders that exchangeInfo tells."""
+    told = {
+        (each["rateLimitType"], each["interval"], int(each["intervalNum"])): int(each["limit"])
+        for each in info.get("rateLimits", ())
+    }
+    return {budget: told[name] for budget, name in _BUDGET_NAMES.items() if name in told}
 
 
 def instruments(

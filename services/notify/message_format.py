@@ -64,6 +64,8 @@ CLOSE_SEVERITY: Mapping[CloseReason, Severity] = {
     CloseReason.OPERATOR: Severity.INFO,
     CloseReason.UNPROTECTED: Severity.CRITICAL,
     CloseReason.LIQUIDATION: Severity.CRITICAL,
+    CloseReason.ADL: Severity.CRITICAL,
+    CloseReason.SETTLEMENT: Severity.WARNING,
     CloseReason.EXTERNAL: Severity.WARNING,
 }
 OUTCOME_SEVERITY: Mapping[OutcomeKind, Severity] = {

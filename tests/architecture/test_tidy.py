@@ -171,7 +171,6 @@ def test_no_wait_swallows_a_cancellation() -> None:
 WAITS_FOR = {
     "infrastructure/paper_exchange/server.py": "no loop of a runtime",
     "services/execute/binance_client.py": "closing, once",
-    "services/execute/market_feed.py": "closing, once",
     "services/notify/telegram_bot.py": "its loops are cancelled again until they end",
 }
 

@@ -88,7 +88,7 @@ class PrivateSystem:
         settings = load(ExecuteSettings)
         turns = asyncio.Semaphore(PREPARED_AT_ONCE_MAX)
         async with BinanceClient(settings) as exchange, _execute_store(settings) as store:
-            await exchange.correct_clock()
+            await exchange.clock.measure()
 
             async def prepare(name: str) -> None:
                 async with turns:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from services.execute.binance_client import BinanceClient
-from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import EntryOrder, OrderSide, ProtectiveOrder
 from shared.clock import ManualClock, utc_now
@@ -148,6 +148,15 @@ async def test_order_of_a_frozen_sender_is_refused(bench: Bench, seconds: int) -
     assert await bench.client.find_order(BTC, "entry") is None
 
 
+async def test_close_of_a_frozen_sender_is_refused(bench: Bench) -> None:
+    """P9: what it meant to close is closed long ago; the position that stands now is another one."""
+    await bench.client.place_entry(order(), bench.now())
+    late = bench.now() - timedelta(seconds=5)
+    with pytest.raises(ExchangeUnavailable, match="-1021"):
+        await bench.client.close_market("late", BTC, OrderSide.SELL, Decimal("0.1"), late)
+    assert len(await bench.client.positions()) == 1
+
+
 async def test_skew_of_our_clock_is_corrected(bench: Bench) -> None:
     ahead = timedelta(seconds=30)
     bench.client.venue.options["timeDifference"] = 30_000
@@ -155,6 +164,14 @@ async def test_skew_of_our_clock_is_corrected(bench: Bench) -> None:
     if isinstance(bench, ProcessBench):
         bench.client.venue.milliseconds = lambda: int((utc_now() + ahead).timestamp() * 1000)
     assert (await bench.client.place_entry(order(), bench.now() + ahead)).status == "FILLED"
+
+
+async def test_clock_that_jumped_is_measured_again_by_the_first_refusal(bench: Bench) -> None:
+    bench.client.venue.options["timeDifference"] = 30_000
+    with pytest.raises(ClockSkewed):
+        await bench.client.place_entry(order(), bench.now())
+    assert abs(bench.client.clock_ahead()) < timedelta(seconds=1)
+    assert (await bench.client.place_entry(order(), bench.now())).status == "FILLED"
 
 
 async def test_orders_that_nobody_knows(bench: Bench) -> None:
@@ -212,9 +229,9 @@ async def test_stop_that_fires_names_the_order_it_became(bench: Bench) -> None:
 
 async def test_closing_is_reduce_only(bench: Bench) -> None:
     with refusal(ErrorKind.NOTHING_TO_REDUCE):
-        await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+        await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     await bench.client.place_entry(order(), bench.now())
-    report = await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+    report = await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     assert report.filled_quantity == Decimal("0.1")
     assert await bench.client.positions() == ()
 
@@ -223,7 +240,7 @@ async def test_trades_explain_the_wallet_to_the_last_digit(bench: Bench) -> None
     before = bench.wallet()
     await bench.client.place_entry(order(), bench.now())
     bench.price("50111.1")
-    await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"))
+    await bench.client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), bench.now())
     trades = await bench.client.trades(BTC, bench.now() - MINUTE)
     assert [each.side for each in trades] == [OrderSide.BUY, OrderSide.SELL]
     gained = sum(each.realised_pnl_usdt - each.fee_usdt for each in trades)

@@ -20,6 +20,7 @@ from shared.clock import utc_now
 from shared.database import Database
 from shared.models import TradeApproved
 from shared.values import CloseReason, Side, TradingState
+from tests.eventually import eventually
 from tests.servers import Servers
 from tests.unit.execute.builders import approval, client_id, state_changed, trade
 
@@ -298,6 +299,16 @@ async def test_unfinished_are_those_that_are_not_final(store: Any) -> None:
     found = await store.unfinished()
     assert {each.state for each in found} == set(EntryState) - FINAL
     assert [each.symbol for each in await store.unfinished_on("SYM0USDT")] == ["SYM0USDT"]
+
+
+async def test_stalled_are_those_between_two_steps_that_nobody_changed_for_a_while(store: Any) -> None:
+    for number, state in enumerate(EntryState):
+        await brought_to(store, state, f"SYM{number}USDT")
+    assert await store.stalled(60.0, 60.0, 10) == []
+    found = await eventually(lambda: store.stalled(0.0, 0.0, 10))
+    assert [each.state for each in found] == [EntryState.FILLED, EntryState.SENDING, EntryState.CLOSING]
+    assert [each.state for each in await store.stalled(0.0, 60.0, 1)] == [EntryState.FILLED]
+    assert [each.state for each in await store.stalled(60.0, 0.0, 10)] == [EntryState.CLOSING]
 
 
 async def test_closing_keeps_its_first_reason_and_counts_its_orders(store: Any) -> None:

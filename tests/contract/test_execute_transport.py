@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
 
 from services.execute.binance_client import BinanceClient
+from services.execute.call_gate import FAILURES_MAX
 from services.execute.error_classes import ErrorKind, VenueRefused
+from services.execute.venue import OrderSide
 from shared.clock import utc_now
 from shared.errors import ExchangeUnavailable, ExecutionUnknown, PhoenixError
 from tests.contract.test_execute_exchange import order
@@ -91,7 +94,8 @@ async def test_what_became_of_an_order(answer: Answer, expected: type[PhoenixErr
     async with exchange(answer) as (client, seen):
         with pytest.raises(expected):
             await client.place_entry(order(), utc_now())
-        assert seen == ["POST /fapi/v1/order"], "sent once, whatever came of it"
+        orders = [each for each in seen if each != "GET /fapi/v1/time"]  # after -1021 the clock is measured
+        assert orders == ["POST /fapi/v1/order"], "sent once, whatever came of it"
 
 
 async def test_connection_that_is_refused_executed_nothing() -> None:
@@ -137,6 +141,27 @@ async def test_retry_after_may_be_a_date() -> None:
     async with exchange(says(429, "{}", **told)) as (client, _):
         with pytest.raises(ExchangeUnavailable):
             await client.positions()
+
+
+async def test_used_orders_hold_back_entries_and_let_exits_through() -> None:
+    body = '{"code": -2022, "msg": "ReduceOnly Order is rejected."}'
+    async with exchange(says(400, body, **{"X-MBX-ORDER-COUNT-10S": "290"})) as (client, seen):
+        for _ in range(2):
+            with pytest.raises(VenueRefused):
+                await client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), utc_now())
+        with pytest.raises(ExchangeUnavailable, match="orders_10s: 290 of 300"):
+            client.demand_open_for_entries()
+        assert len(seen) == 2
+
+
+async def test_throttled_by_the_system_an_entry_surely_failed_and_an_exit_may_go_on() -> None:
+    async with exchange(says(503, THROTTLED_503)) as (client, seen):
+        with pytest.raises(ExchangeUnavailable, match="-1008"):
+            await client.place_entry(order(), utc_now())
+        for _ in range(FAILURES_MAX * 2):  # also with the breaker open
+            with pytest.raises(ExchangeUnavailable, match="-1008"):
+                await client.close_market("close", BTC, OrderSide.SELL, Decimal("0.1"), utc_now())
+        assert len(seen) == 1 + FAILURES_MAX * 2
 
 
 async def test_used_weight_holds_back_entries_and_lets_exits_through() -> None:

@@ -92,10 +92,14 @@ class World:
             yield client
 
     @contextmanager
-    def execute_process(self, port: int) -> "Iterator[subprocess.Popen[bytes]]":
-        """Run EXECUTE as a process of its own, to be killed."""
-        told = {f"PHOENIX_{name.upper()}": str(value) for name, value in (self.settings | FAST).items()}
-        command = [sys.executable, "-m", "services.execute", "--port", str(port), "--instance", "0"]
+    def execute_process(
+        self, port: int, instance: int = 0, **changes: object
+    ) -> "Iterator[subprocess.Popen[bytes]]":
+        """Run EXECUTE as a process of its own, to be killed or frozen."""
+        settings = self.settings | FAST | changes
+        told = {f"PHOENIX_{name.upper()}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-m", "services.execute", "--port", str(port)]
+        command += ["--instance", str(instance)]
         process = subprocess.Popen(command, env=os.environ | told, stdout=subprocess.DEVNULL)
         try:
             yield process

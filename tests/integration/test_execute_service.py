@@ -112,7 +112,7 @@ async def test_manual_close_is_recorded_as_external(world: World) -> None:
     async with world.execute(), world.by_hand() as hand:
         approved = await world.approve()
         await opened(world, approved)
-        await hand.close_market("by-hand", BTC, OrderSide.SELL, Decimal("0.1"))
+        await hand.close_market("by-hand", BTC, OrderSide.SELL, Decimal("0.1"), utc_now())
         closed = await world.hears(approved.signal_id, PositionClosed)
         assert closed.reason is CloseReason.EXTERNAL
         assert world.standing() == set()

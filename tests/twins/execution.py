@@ -15,12 +15,14 @@ from infrastructure.paper_exchange.commands import CancelAlgo, PlaceOrder
 from infrastructure.paper_exchange.values import OrderType, Side, TimeInForce
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExchangeSettings
-from services.execute.entry_flow import EntryFlow, EntryRules
+from services.execute.entry_flow import EntryFlow
+from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.memory import MemoryEntries, MemoryOutbox
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.reconciliation import protection_ids
+from services.execute.rescue import Rescue
 from services.execute.venue import BestPrices
 from shared import ids
 from shared.clock import ManualClock
@@ -72,6 +74,7 @@ class Process:
     entries: EntryFlow
     exits: ExitFlow
     protection: ProtectionFlow
+    rescue: Rescue
     fuse: Fuse
 
 
@@ -116,7 +119,7 @@ class World:
         flow = ExecutionFlow(
             store, exchange, exchange, outbox, entries, protection, exits, INSTALLATION, self.clock, sleep
         )
-        return Process(flow, entries, exits, protection, fuse)
+        return Process(flow, entries, exits, protection, Rescue(store, entries, exits), fuse)
 
     def told(self, story: str) -> list[Message]:
         """Return what was published about a story, each fact once, in order."""

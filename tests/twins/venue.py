@@ -25,6 +25,7 @@ from infrastructure.paper_exchange.streams import StreamHub
 from infrastructure.paper_exchange.symbols import listed_symbols
 from infrastructure.paper_exchange.values import Payload, Quote
 from infrastructure.paper_exchange.venue import Venue
+from services.execute.call_gate import Budget
 from services.execute.ccxt_venue import AnswerError
 from services.execute.error_classes import VenueFailure
 from services.execute.venue_parse import to_ms
@@ -81,7 +82,7 @@ class VenueTwin:
     omit_average: bool = False
     only_acknowledges: bool = False  # answers an order before it says what became of it
     options: dict[str, Any] = field(default_factory=dict)
-    weight_used: int | None = None
+    budgets_used: dict[Budget, int] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.execute.call_gate import BAN_S_MIN, FAILURES_MAX, OPEN_S, CallGate, Urgency
+from services.execute.call_gate import AFTER_BAN_S, BAN_S_MIN, FAILURES_MAX, OPEN_S, Budget, CallGate, Urgency
 
 NOW = 1_000.0
 
 
 def gate() -> CallGate:
-    return CallGate(2_400)
+    return CallGate()
 
 
 def passing(under_test: CallGate, now: float = NOW) -> set[Urgency]:
@@ -61,14 +61,23 @@ def test_ban_holds_exits_too_and_only_as_long_as_it_lasts() -> None:
     under_test.banned(NOW, 120)
     under_test.banned(NOW, 5)
     assert passing(under_test, NOW + 119.9) == set()
-    assert passing(under_test, NOW + 120) == set(Urgency)
+    assert passing(under_test, NOW + 120) == {Urgency.EXIT}
+
+
+def test_exits_come_first_when_a_ban_is_over() -> None:
+    under_test = gate()
+    under_test.banned(NOW, 120)
+    reads_at, entries_at = (NOW + 120 + AFTER_BAN_S[each] for each in (Urgency.READ, Urgency.ENTRY))
+    assert passing(under_test, reads_at - 0.1) == {Urgency.EXIT}
+    assert passing(under_test, reads_at) == {Urgency.EXIT, Urgency.READ}
+    assert passing(under_test, entries_at) == set(Urgency)
 
 
 def test_ban_without_a_time_lasts_a_moment() -> None:
     under_test = gate()
     under_test.banned(NOW, 0)
     assert passing(under_test, NOW + BAN_S_MIN / 2) == set()
-    assert passing(under_test, NOW + BAN_S_MIN) == set(Urgency)
+    assert passing(under_test, NOW + BAN_S_MIN) == {Urgency.EXIT}
 
 
 @pytest.mark.parametrize(
@@ -83,18 +92,32 @@ def test_ban_without_a_time_lasts_a_moment() -> None:
 )
 def test_weight_is_kept_for_exits(used: int, expected: set[Urgency]) -> None:
     under_test = gate()
-    under_test.weighed(used, NOW)
+    under_test.used(Budget.WEIGHT_1M, used, NOW)
     assert passing(under_test, NOW + 1) == expected
 
 
 def test_allowed_weight_is_learned_from_the_exchange() -> None:
     under_test = gate()
-    under_test.weighed(2_399, NOW)
-    under_test.allow(100_000)
+    under_test.used(Budget.WEIGHT_1M, 2_399, NOW)
+    under_test.allow({Budget.WEIGHT_1M: 100_000})
     assert passing(under_test, NOW) == set(Urgency)
 
 
 def test_weight_of_a_past_minute_does_not_count() -> None:
     under_test = gate()
-    under_test.weighed(2_399, NOW)
+    under_test.used(Budget.WEIGHT_1M, 2_399, NOW)
     assert passing(under_test, NOW + 60) == set(Urgency)
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "window_s"), [(Budget.ORDERS_10S, 300, 10), (Budget.ORDERS_1M, 1_200, 60)]
+)
+def test_entries_yield_before_the_order_limit_and_exits_never_do(
+    budget: Budget, limit: int, window_s: float
+) -> None:
+    under_test = gate()
+    under_test.used(budget, int(limit * 0.7) - 1, NOW)
+    assert passing(under_test) == set(Urgency)
+    under_test.used(budget, limit - 1, NOW)
+    assert passing(under_test) == {Urgency.READ, Urgency.EXIT}
+    assert passing(under_test, NOW + window_s) == set(Urgency)

@@ -314,6 +314,22 @@ async def test_surely_unexecuted_order_fails_at_once() -> None:
     assert len(world.venue.sent("POST order")) == 1
 
 
+async def test_entry_that_meets_a_wrong_clock_fails_and_the_next_one_does_not() -> None:
+    """P3: a claimed entry is never sent again, not even when it surely was not executed."""
+    world, approved = World(), approval()
+    process = world.process()
+    world.venue.options["timeDifference"] = 30_000
+    await process.flow.on_execution(sent(approved))
+    [fact] = world.told(approved.signal_id)
+    assert isinstance(fact, OrderEnded)
+    assert (fact.outcome, fact.reason) == (OutcomeKind.FAILED, "clock_skew")
+    assert "NTP" in fact.detail
+    assert len(world.venue.sent("POST order")) == 1
+    second = approval("second", at=world.clock())
+    await process.flow.on_execution(sent(second))
+    assert kinds(world.told(second.signal_id)) == ENTERED
+
+
 async def test_refused_order_fails_with_the_exchanges_words() -> None:
     world, approved = World(), approval()
     world.venue.fail("POST order", refused(-2019, text="Margin is insufficient."))
@@ -367,9 +383,21 @@ async def test_price_beyond_stop_or_target_closes_at_once(position: int) -> None
     assert world.clock() - NOON < timedelta(seconds=1)
 
 
-async def test_protection_refused_until_the_budget_is_used_up_flattens() -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused(-4045),  # too many stops
+        refused(-4014),  # off its tick
+        refused(-4131),  # beyond the price limits
+        refused(-1008, 503),  # throttled by the system
+        refused(-1000, 503),  # status unknown
+        refused(-4117),  # another one is triggering
+        unavailable(),
+    ],
+)
+async def test_protection_that_is_not_to_be_had_until_the_budget_is_used_up_flattens(trouble: Fault) -> None:
     world, approved = World(), approval()
-    world.venue.fail("POST algoOrder", *[refused(-4045)] * 200)
+    world.venue.fail("POST algoOrder", *[trouble] * 200)
     await enter(world, approved)
     assert world.held() == 0
     assert timedelta(seconds=10) <= world.clock() - NOON < timedelta(seconds=11)

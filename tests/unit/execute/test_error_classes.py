@@ -3,6 +3,7 @@
 import pytest
 
 from services.execute.error_classes import (
+    ClockSkewed,
     ErrorKind,
     VenueFailure,
     VenueRefused,
@@ -130,7 +131,9 @@ def test_an_order_is_failed_only_when_it_surely_was_not_executed(
 ) -> None:
     failure = VenueFailure(status=status, code=code, text=text)
     expected: type[PhoenixError] = VenueRefused
-    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.STOP_CALLING, ErrorKind.CLOCK_SKEW):
+    if kind is ErrorKind.CLOCK_SKEW:
+        expected = ClockSkewed
+    elif kind in (ErrorKind.NOT_EXECUTED, ErrorKind.STOP_CALLING):
         expected = ExchangeUnavailable
     elif kind is ErrorKind.UNKNOWN:
         expected = ExecutionUnknown

@@ -1,9 +1,10 @@
 """Closing on the twins: exits always work, wait for nothing, touch only what was there before (P2, P9)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -289,6 +290,39 @@ async def test_position_that_is_not_visible_yet_is_closed_all_the_same() -> None
     assert world.held() == 0
 
 
+async def test_wrong_clock_delays_a_close_by_one_try() -> None:
+    """-1021: surely not executed; the clock is measured at once and the close is sent again."""
+    world = World()
+    approved = await entered(world)
+    process = world.process()
+    world.venue.options["timeDifference"] = 30_000  # our clock was half a minute ahead and has been put right
+    await process.flow.on_control(sent(close_request(at=world.clock())))
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.EXIT_SIGNAL
+    closing = [each for each in world.store.orders.values() if each.role == "c"]
+    assert [each.status for each in closing] == ["REFUSED", "FILLED"]
+
+
+async def test_closer_that_was_frozen_cannot_close_the_next_position_of_the_symbol() -> None:
+    """P9: between its turn and its order another replica closed, and a new entry was made."""
+    world = World()
+    first = await entered(world, "first")
+    second = approval("second", at=world.clock() + timedelta(seconds=20))
+    request = close_request(at=world.clock())
+
+    async def meanwhile() -> None:
+        world.clock.advance(10)
+        await world.process().exits.finish(world.store.entries[first.signal_id])
+        world.clock.advance(20)
+        await world.process().flow.on_execution(sent(second))
+
+    frozen = world.process()
+    frozen.exits._store = _Frozen(world.store, meanwhile)
+    await frozen.flow.on_control(sent(request))
+    assert last(world, first.signal_id, PositionClosed).closed_by == request.signal_id
+    assert world.held() == Decimal("0.1")
+    assert world.is_protected(second.signal_id)
+
+
 # --- what ended it ---
 
 
@@ -323,6 +357,107 @@ async def test_liquidation_is_recorded_as_such() -> None:
     assert world.held() == 0
     await world.process().flow.on_order_event(BTC)
     assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.LIQUIDATION
+
+
+@pytest.mark.parametrize(
+    ("client_id", "reason"),
+    [
+        ("autoclose-1706702400000000000", CloseReason.LIQUIDATION),
+        ("adl_autoclose", CloseReason.ADL),
+        ("settlement_autoclose-1706702400", CloseReason.SETTLEMENT),
+        ("autoclosed-by-hand", CloseReason.EXTERNAL),
+    ],
+)
+async def test_what_the_exchange_closes_itself_is_told_by_its_name(
+    client_id: str, reason: CloseReason
+) -> None:
+    world = World()
+    approved = await entered(world)
+    world.by_hand("sell", "0.1", client_id)
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is reason
+    assert world.standing() == set()
+
+
+async def test_position_reduced_by_hand_and_then_stopped_out_has_both_in_its_books() -> None:
+    world = World()
+    before = world.venue.core.exchange.ledger.wallet_balance()
+    approved = await entered(world)
+    world.by_hand("sell", "0.04")
+    await world.process().flow.on_order_event(BTC)
+    assert world.is_protected(approved.signal_id), "what is left stays protected"
+    world.venue.price("48900")
+    await world.process().flow.on_order_event(BTC)
+    closed = last(world, approved.signal_id, PositionClosed)
+    assert closed.reason is CloseReason.STOP_LOSS
+    assert closed.net_pnl_usdt == world.venue.core.exchange.ledger.wallet_balance() - before
+
+
+async def test_position_turned_round_by_hand_is_closed_in_our_books_and_its_orders_go() -> None:
+    """What stands now is somebody else's: reported, neither protected nor closed by us."""
+    world = World()
+    approved = await entered(world)
+    world.by_hand("sell", "0.25")
+    process = world.process()
+    for _ in range(3):
+        await process.flow.reconcile()
+        world.clock.advance(15)
+    closed = next(each for each in world.told(approved.signal_id) if isinstance(each, PositionClosed))
+    assert (closed.reason, closed.position.quantity) == (CloseReason.EXTERNAL, Decimal("0.1"))
+    assert world.standing() == set()
+    assert world.held() == Decimal("-0.15")
+    staged = [each.payload for each in world.outbox.staged.values()]
+    assert [each.kind for each in staged if isinstance(each, AlertRaised)] == ["report_external"]
+
+
+async def test_gap_in_the_stream_is_filled_by_a_look_at_every_symbol_of_ours() -> None:
+    world = World()
+    first, second = await entered(world, "one"), await entered(world, "two", symbol="ETHUSDT")
+    world.venue.price("48900")
+    world.venue.price("48900", "ETHUSDT")
+    world.venue.fail("GET v3/positionRisk", unavailable())  # one that cannot be looked at keeps no other one
+    await world.process().flow.on_gap()
+    states = {world.store.entries[each.signal_id].state for each in (first, second)}
+    assert states == {EntryState.CLOSED, EntryState.PROTECTED}
+    await world.process().flow.on_gap()
+    for approved in (first, second):
+        assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+
+
+async def test_event_told_twice_and_out_of_order_closes_once() -> None:
+    """They say when to look, not what happened."""
+    world = World()
+    approved = await entered(world)
+    process = world.process()
+    await process.flow.on_order_event(BTC)  # of the entry, late
+    world.venue.price("48900")
+    await asyncio.gather(*(process.flow.on_order_event(BTC) for _ in range(3)))
+    await process.flow.on_order_event(BTC)
+    closes = [each for each in world.told(approved.signal_id) if isinstance(each, PositionClosed)]
+    assert len(closes) == 1
+
+
+async def test_twin_that_fires_while_it_is_being_cancelled_is_waited_for() -> None:
+    """-4117: it is triggering right now. The books stay open until it is gone, one way or the other."""
+    world = World()
+    approved = await entered(world)
+    world.venue.price("48900")
+    world.venue.fail("DELETE algoOrder", refused(-4117))
+    with pytest.raises(ExchangeUnavailable):
+        await world.process().flow.on_order_event(BTC)
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+    assert world.standing() == set()
+
+
+async def test_twin_that_is_gone_before_it_is_cancelled_is_fine() -> None:
+    """-2011: it expired with the position, or somebody was quicker."""
+    world = World()
+    approved = await entered(world)
+    world.venue.price("48900")
+    world.venue.fail("DELETE algoOrder", Fault(error=refused(-2011).error, executed=True))
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
 
 
 async def test_twin_that_cannot_be_cancelled_keeps_the_symbol_taken() -> None:
@@ -400,3 +535,19 @@ async def test_short_position_books_its_profit() -> None:
     world.venue.price("49500")
     await close(world)
     assert last(world, approved.signal_id, PositionClosed).net_pnl_usdt > 0
+
+
+class _Frozen:
+    """The record, for a process that is frozen as soon as it has its turn to close."""
+
+    def __init__(self, inner: Any, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._inner = inner
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def next_close_attempt(self, signal_id: str) -> int | None:
+        attempt: int | None = await self._inner.next_close_attempt(signal_id)
+        await self._meanwhile()
+        return attempt

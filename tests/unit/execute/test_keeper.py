@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from services.execute.keeper import Keeper
+from services.execute.reconciliation import Correction, CorrectionKind
+from services.execute.user_stream import Gap
 from services.execute.venue import OrderEvent
 from shared.errors import ExchangeUnavailable
 from tests.twins.execution import until
@@ -21,33 +23,45 @@ class Lease:
         return self.is_ours
 
 
-class Exchange:
-    def __init__(self, *events: OrderEvent) -> None:
-        self.events = events
+class Stream:
+    def __init__(self, *events: OrderEvent | Gap) -> None:
+        self._events = events
+        self.contradicted = False
 
-    async def order_events(self) -> AsyncIterator[OrderEvent]:
-        for event in self.events:
+    async def events(self) -> AsyncIterator[OrderEvent | Gap]:
+        for event in self._events:
             yield event
+
+    def found_by_rest(self) -> None:
+        self.contradicted = True
 
 
 class Flow:
     def __init__(self, *failing: str) -> None:
         self.failing = failing
         self.looked_at: list[str] = []
+        self.corrections: list[Correction] = []
 
     async def on_order_event(self, symbol: str) -> None:
         self.looked_at.append(symbol)
         if symbol in self.failing:
             raise ExchangeUnavailable("hiccup")
 
+    async def on_gap(self) -> None:
+        self.looked_at.append("all")
+
+    async def reconcile(self) -> list[Correction]:
+        return self.corrections
+
 
 def event(symbol: str, client_id: str = "p95test-abc-s", *, is_open: bool = False) -> OrderEvent:
     return OrderEvent(symbol=symbol, client_id=client_id, is_open=is_open)
 
 
-def keeper(flow: Any, exchange: Any, *, is_ours: bool = True) -> Keeper:
+def keeper(flow: Any, stream: Any, *, is_ours: bool = True) -> Keeper:
     nothing: Any = None
-    return Keeper(Lease(is_ours=is_ours), flow, exchange, nothing, nothing, "test", nothing)  # type: ignore[arg-type]
+    lease: Any = Lease(is_ours=is_ours)
+    return Keeper(lease, flow, nothing, stream, nothing, nothing, "test", nothing)
 
 
 @pytest.fixture
@@ -61,7 +75,7 @@ async def holding() -> AsyncIterator[list[asyncio.Task[None]]]:
 
 async def test_event_that_fails_does_not_lose_those_behind_it(holding: list[asyncio.Task[None]]) -> None:
     flow = Flow("AUSDT")
-    under_test = keeper(flow, Exchange(event("AUSDT"), event("BUSDT")))
+    under_test = keeper(flow, Stream(event("AUSDT"), event("BUSDT")))
     holding.append(asyncio.create_task(under_test.keep_lease()))
     await until(lambda: under_test._holds)
     await under_test.follow_orders()
@@ -71,7 +85,7 @@ async def test_event_that_fails_does_not_lose_those_behind_it(holding: list[asyn
 async def test_entries_and_open_orders_are_nobodys_end(holding: list[asyncio.Task[None]]) -> None:
     flow = Flow()
     events = (event("AUSDT", "p95test-abc-e"), event("BUSDT", is_open=True), event("CUSDT", "by-hand"))
-    under_test = keeper(flow, Exchange(*events))
+    under_test = keeper(flow, Stream(*events))
     holding.append(asyncio.create_task(under_test.keep_lease()))
     await until(lambda: under_test._holds)
     await under_test.follow_orders()
@@ -80,7 +94,7 @@ async def test_entries_and_open_orders_are_nobodys_end(holding: list[asyncio.Tas
 
 async def test_nothing_is_done_without_the_lease(holding: list[asyncio.Task[None]]) -> None:
     flow = Flow()
-    under_test = keeper(flow, Exchange(event("AUSDT")), is_ours=False)
+    under_test = keeper(flow, Stream(event("AUSDT")), is_ours=False)
     done: list[int] = []
 
     async def work() -> None:
@@ -91,3 +105,24 @@ async def test_nothing_is_done_without_the_lease(holding: list[asyncio.Task[None
     await asyncio.sleep(0)
     await under_test.follow_orders()
     assert (flow.looked_at, done) == ([], [])
+
+
+async def test_gap_is_filled_by_a_look_at_everything(holding: list[asyncio.Task[None]]) -> None:
+    flow = Flow()
+    under_test = keeper(flow, Stream(Gap(), event("AUSDT")))
+    holding.append(asyncio.create_task(under_test.keep_lease()))
+    await until(lambda: under_test._holds)
+    await under_test.follow_orders()
+    assert flow.looked_at == ["all", "AUSDT"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "contradicted"), [(CorrectionKind.SETTLE, True), (CorrectionKind.RESTORE_PROTECTION, False)]
+)
+async def test_end_that_only_reconciliation_saw_speaks_against_the_stream(
+    kind: CorrectionKind, contradicted: bool
+) -> None:
+    flow, stream = Flow(), Stream()
+    flow.corrections = [Correction(kind=kind, subject="sig-1", symbol="AUSDT", detail="")]
+    await keeper(flow, stream).reconcile()
+    assert stream.contradicted is contradicted

@@ -4,13 +4,13 @@ import asyncio
 from decimal import Decimal
 
 from services.execute.order_state import EntryState
-from services.execute.reconciliation import CorrectionKind
+from services.execute.reconciliation import CorrectionKind, protection_ids
 from shared.ids import OrderRole
 from shared.models import AlertRaised, PositionClosed, PositionOpened, TradeApproved
 from shared.values import CloseReason
 from tests.twins.execution import Process, World, until
-from tests.twins.venue import refused, unavailable
-from tests.unit.execute.builders import BTC, approval, close_request, sent
+from tests.twins.venue import Fault, refused, unavailable
+from tests.unit.execute.builders import BTC, INSTALLATION, approval, close_request, sent
 
 
 async def entered(world: World, name: str = "one", symbol: str = BTC) -> TradeApproved:
@@ -50,6 +50,33 @@ async def test_stop_cancelled_by_hand_is_restored_and_told_once() -> None:
     assert await kinds(process) == []
     [told] = alerts(world)
     assert (told.kind, told.symbol) == ("restore_protection", BTC)
+
+
+async def test_stop_cancelled_by_hand_is_restored_as_soon_as_the_stream_tells() -> None:
+    """P4: fifteen seconds until the next reconciliation are more than the budget."""
+    world = World()
+    approved = await entered(world)
+    world.cancel_by_hand(OrderRole.STOP_LOSS, approved)
+    process = world.process()
+    await process.flow.on_order_event(BTC)
+    assert world.is_protected(approved.signal_id)
+    assert [each.kind for each in alerts(world)] == ["restore_protection"]
+    sent_before = len(world.venue.sent("POST algoOrder"))
+    await process.flow.on_order_event(BTC)
+    assert len(world.venue.sent("POST algoOrder")) == sent_before
+
+
+async def test_stop_that_is_firing_is_not_put_back() -> None:
+    """Its order is on its way: another stop would be past the price and close for the wrong reason."""
+    world = World()
+    approved = await entered(world)
+    stop_id, _ = protection_ids(world.store.entries[approved.signal_id], INSTALLATION)
+    firing = {"algoStatus": "TRIGGERED", "actualOrderId": "4711", "algoId": 1, "symbol": BTC, "side": "SELL"}
+    answer = firing | {"clientAlgoId": stop_id, "triggerPrice": "49000"}
+    world.venue.fail("GET algoOrder", Fault(answer=answer))
+    before = len(world.venue.sent("POST algoOrder"))
+    await world.process().flow.on_order_event(BTC)
+    assert len(world.venue.sent("POST algoOrder")) == before
 
 
 async def test_stop_that_the_view_does_not_show_yet_raises_no_alarm() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.execute import facts, venue_parse
+from services.execute.call_gate import Budget
 from services.execute.execution_rules import ClosedBooks
 from services.execute.leverage_manager import MarginSetup, SetupStep, changed_elsewhere, setup_steps
 from services.execute.order_state import EntryState
@@ -257,13 +258,13 @@ def test_time_stamps_are_exact_both_ways() -> None:
     assert venue_parse.from_ms(venue_parse.to_ms(moment)) == moment.replace(microsecond=123_000)
 
 
-def test_allowed_weight_is_read_from_the_rules() -> None:
+def test_budgets_are_read_from_the_rules() -> None:
     limits = [
         {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
     ]
-    assert venue_parse.weight_limit_1m({"rateLimits": limits}) == 6_000
-    assert venue_parse.weight_limit_1m({}) is None
+    assert venue_parse.budgets({"rateLimits": limits}) == {Budget.WEIGHT_1M: 6_000, Budget.ORDERS_1M: 1_200}
+    assert venue_parse.budgets({}) == {}
 
 
 def test_only_perpetuals_in_usdt_that_trade_are_instruments() -> None:

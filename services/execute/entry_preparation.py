@@ -1,0 +1,123 @@
+"""What an entry needs before it is claimed: a price, its margin set-up, the opposite position out of the way.
+
+It must never claim and never send: all of it may be done twice, by any replica.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from services.execute import execution_rules
+from services.execute.exit_flow import ExitFlow
+from services.execute.leverage_manager import MarginSetup, SetupStep, setup_steps
+from services.execute.order_state import HAS_POSITION, Entry, EntryState, why_void
+from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, Sleep
+from shared.clock import Clock
+from shared.market import Instrument
+from shared.values import CloseReason
+
+OPPOSITE_CLOSE_TIMEOUT_S = 10.0
+OPPOSITE_CLOSE_POLL_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRules:
+    """The settings an entry is made under; see `config.ExecuteSettings` for units."""
+
+    installation: str
+    market_order: bool
+    slippage_tolerance: Decimal
+    price_drift_max: Decimal
+    protection_timeout_s: Decimal
+    lookup_window: timedelta
+
+
+class EntryPreparation:
+    """Gets an entry ready to be claimed, and says why one cannot be."""
+
+    def __init__(
+        self,
+        store: KeepsEntries,
+        exchange: Exchange,
+        market: KnowsMarket,
+        exits: ExitFlow,
+        rules: EntryRules,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._exchange = exchange
+        self._market = market
+        self._exits = exits
+        self._rules = rules
+        self._clock = clock
+        self._sleep = sleep
+
+    async def best_price(self, entry: Entry) -> Decimal:
+        """Return the price that the entry meets first: from the ticks, or asked when they are stale."""
+        prices = self._market.fresh_prices(entry.symbol, self._clock())
+        if prices is None:
+            prices = await self._exchange.best_prices(entry.symbol)
+        return prices.to_open(entry.side)
+
+    def limit_price(self, entry: Entry, instrument: Instrument, best: Decimal) -> Decimal | None:
+        """Return the limit of the entry order, None for one at market."""
+        if self._rules.market_order:
+            return None
+        return execution_rules.limit_price(
+            best, entry.side, self._rules.slippage_tolerance, instrument.tick_size
+        )
+
+    async def set_up_margin(self, entry: Entry) -> None:
+        """Set margin mode and leverage of the symbol where they differ.
+
+        Raises:
+            VenueRefused, ExecutionUnknown: the symbol may not stand as it must.
+        """
+        leverage = entry.approval.sizing.leverage
+        steps = setup_steps(await self._store.margin_setup(entry.symbol), leverage)
+        for step in steps:
+            if step is SetupStep.SET_ISOLATED:
+                await self._exchange.set_isolated(entry.symbol)
+            else:
+                await self._exchange.set_leverage(entry.symbol, leverage)
+        if steps:
+            setup = MarginSetup(is_isolated=True, leverage=leverage)
+            await self._store.record_margin_setup(entry.symbol, setup)
+
+    async def is_flat_after_closing_opposite(self, entry: Entry) -> bool:
+        """on_opposite = reverse: flatten what stands the other way, and wait until it is gone."""
+        deadline = self._clock() + timedelta(seconds=OPPOSITE_CLOSE_TIMEOUT_S)
+        while True:
+            others = [
+                each
+                for each in await self._store.unfinished_on(entry.symbol)
+                if each.side is not entry.side and _holds_symbol(each)
+            ]
+            for other in others:
+                if other.state in HAS_POSITION:
+                    await self._exits.close(other, CloseReason.OPPOSITE_SIGNAL, entry.signal_id)
+            if not others:
+                return True
+            if self._clock() >= deadline:
+                return False
+            await self._sleep(OPPOSITE_CLOSE_POLL_S)
+
+    async def why_unclaimed(self, entry: Entry) -> str | None:
+        """Return why the entry may not be claimed, None when another process took it up."""
+        now_stands = await self._store.entry(entry.signal_id)
+        if now_stands is None or now_stands.state is not EntryState.INTENT:
+            return None
+        reason = why_void(entry.approval, await self._store.control(), self._clock())
+        exited_at = await self._store.exited_at(entry.symbol)
+        if reason is None and exited_at is not None and exited_at >= entry.approval.signal_received_at:
+            reason = "superseded"
+        if reason is None:
+            others = [each for each in await self._store.unfinished_on(entry.symbol) if _holds_symbol(each)]
+            reason = "symbol_busy" if others else "approval_expired"  # by the database's clock
+        return reason
+
+
+def _holds_symbol(entry: Entry) -> bool:
+    return entry.state in HAS_POSITION or entry.state is EntryState.SENDING

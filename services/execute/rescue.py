@@ -1,0 +1,85 @@
+"""Taking up what another process let fall: frozen before an answer, between fill and stop, in a close.
+
+Every replica looks, without a lease: a claimed entry is only looked up, never sent again, and placing a stop
+and closing are reduce-only and idempotent. So a position is protected within its budget whoever is frozen,
+the keeper included. It must never touch what this process itself has in hand.
+"""
+
+import asyncio
+
+from services.execute.entry_flow import EntryFlow
+from services.execute.exit_flow import ExitFlow
+from services.execute.order_state import Entry, EntryState
+from services.execute.ports import KeepsEntries
+from shared import logs, metrics
+from shared.supervision import Done, Failed, attempt
+
+LOOK_INTERVAL_S = 1.0
+IN_DOUBT_S = 2.0
+"""How long an entry may stand as `sending` or `filled` before another replica takes it up. A healthy process
+needs milliseconds; a rescue has to fit into `protection_timeout_s` with room for the exchange's answers.
+"""
+CLOSING_S = 5.0
+"""The same for `closing`: its stop still stands, and a close that is refused is not to be hammered."""
+AT_ONCE_MAX = 20
+
+_log = logs.get(__name__)
+
+
+class Rescue:
+    """Finds entries that stall between two steps, and takes them further."""
+
+    def __init__(self, store: KeepsEntries, entries: EntryFlow, exits: ExitFlow) -> None:
+        self._store = store
+        self._entries = entries
+        self._exits = exits
+        self._taken: set[str] = set()
+        self._is_blind = False
+
+    async def watch(self) -> None:
+        """Loop: look every `LOOK_INTERVAL_S`; a slow rescue keeps no other one waiting."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for entry in await self.stalled():
+                    self._taken.add(entry.signal_id)
+                    group.create_task(self.take_up(entry))
+                await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def stalled(self) -> list[Entry]:
+        """Return what stalls in nobody's hand of this process; nothing while the database is away."""
+        match await attempt(self._store.stalled(IN_DOUBT_S, CLOSING_S, AT_ONCE_MAX)):
+            case Failed(error):
+                if not self._is_blind:
+                    _log.warning("rescue_is_blind", error=repr(error))
+                self._is_blind = True
+                return []
+            case Done(found):
+                self._is_blind = False
+                free = AT_ONCE_MAX - len(self._taken)
+                return [each for each in found if not self._is_in_hand(each)][:free]
+
+    async def take_up(self, entry: Entry) -> None:
+        """Do what the entry needs next; what fails is found again at a later look."""
+        _log.warning(
+            "stalled_entry_taken_up", correlation_id=entry.signal_id, state=entry.state, symbol=entry.symbol
+        )
+        metrics.ENTRIES_TAKEN_UP.labels(state=entry.state.value).inc()
+        try:
+            match await attempt(self._go_on(entry)):
+                case Failed(error):
+                    _log.warning("rescue_failed", correlation_id=entry.signal_id, error=repr(error))
+        finally:
+            self._taken.discard(entry.signal_id)
+
+    async def _go_on(self, entry: Entry) -> None:
+        if entry.state is EntryState.CLOSING:
+            await self._exits.finish(entry)
+        else:
+            await self._entries.advance(entry.signal_id)
+
+    def _is_in_hand(self, entry: Entry) -> bool:
+        return (
+            entry.signal_id in self._taken
+            or self._entries.has_in_hand(entry.signal_id)
+            or self._exits.is_busy_with(entry.symbol)
+        )
