@@ -29,6 +29,8 @@ RESEND_AFTER_S = 5.0
 RESENDS_MAX = 3
 """As TradingView re-sends after a 5xx."""
 
+NOTHING_TO_DRILL = ("rejected", "expired", "no_op")
+
 Tell = Callable[[str], None]
 
 
@@ -122,8 +124,12 @@ class Hands:
         """Wait until the entry of a signal is in a state."""
 
         async def look() -> EntryRow | None:
-            entries = (await self.truth()).entries
-            return next((e for e in entries if e.signal_id == signal_id and e.state == state), None)
+            truth = await self.truth()
+            signal = next((each for each in truth.signals if each.signal_id == signal_id), None)
+            if signal is not None and signal.outcome in NOTHING_TO_DRILL:
+                raise DrillFailed(f"the alert led to no position: {signal.outcome}, {signal.reason}")
+            entries = (each for each in truth.entries if each.signal_id == signal_id)
+            return next((each for each in entries if each.state == state), None)
 
         found: EntryRow = await self._eventually(look, f"{signal_id} {state}")
         self._tell(f"{signal_id} is {state}")

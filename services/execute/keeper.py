@@ -27,6 +27,8 @@ from shared.rabbitmq_client import Publisher
 from shared.supervision import Failed, attempt
 from shared.values import SnapshotPosition
 
+RETRY_S = 1.0
+
 _log = logs.get(__name__)
 
 
@@ -66,12 +68,12 @@ class Keeper:
         finally:
             self._holds = False
 
-    async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[None]]) -> None:
-        """Loop: do `work` every `interval_s` while this replica holds the lease."""
+    async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[bool]]) -> None:
+        """Loop: do `work` every `interval_s` while this replica holds the lease, soon again if it failed."""
         while True:
             if self._holds:
-                await work()
-                await asyncio.sleep(float(interval_s))
+                succeeded = await work()
+                await asyncio.sleep(float(interval_s) if succeeded else RETRY_S)
             else:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
 
@@ -90,14 +92,18 @@ class Keeper:
                 case Failed(error):  # the events after it are about other positions
                     _log.warning("order_event_left_to_reconciliation", error=repr(error))
 
-    async def reconcile(self) -> None:
+    async def reconcile(self) -> bool:
         """Compare the exchange with our books once."""
         found = await self._flow.reconcile()
         if any(each.kind is CorrectionKind.SETTLE for each in found):
             self._stream.found_by_rest()
+        return True
 
-    async def tell_account(self) -> None:
-        """Publish one account snapshot. A newer one replaces it, so a lost one is not owed to anybody."""
+    async def tell_account(self) -> bool:
+        """Publish one account snapshot; False when the broker did not take it.
+
+        A newer one replaces it, so a lost one is not owed to anybody; but RISK approves nothing without.
+        """
         taken_at = self._clock()
         account, positions = await asyncio.gather(self._exchange.account(), self._exchange.positions())
         # Symbol by symbol: asking for all at once weighs as much as forty symbols.
@@ -118,6 +124,8 @@ class Keeper:
             await self._publisher.send(envelope)
         except BrokerUnavailable as error:
             _log.warning("snapshot_not_told", error=str(error))
+            return False
+        return True
 
 
 def _snapshot(
