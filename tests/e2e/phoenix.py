@@ -145,6 +145,11 @@ class Phoenix:
         answer = await self.http.post(f"{base}/admin/{path}", json=body)
         assert answer.status_code == 200, answer.text
 
+    async def heal_exchange(self) -> None:
+        """Take back every fault of the paper exchange."""
+        base = self.system.settings["PHOENIX_EXCHANGE_BASE_URL"]
+        assert (await self.http.delete(f"{base}/admin/faults")).status_code == 200
+
     async def held(self) -> VenueView:
         """Return what the exchange holds, without the request weight its own API counts."""
         state = await self._exchange_state()
