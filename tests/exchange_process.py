@@ -30,7 +30,7 @@ class ExchangeProcess:
         """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
-    def admin(self, operation: str, **body: Any) -> dict[str, Any]:
+    def admin(self, operation: str, /, **body: Any) -> dict[str, Any]:
         """Do an administrator's operation, `"POST price"` for instance."""
         method, _, path = operation.partition(" ")
         answer = httpx.request(method, f"{self.url}/admin/{path}", json=body or None, timeout=ADMIN_TIMEOUT_S)

@@ -20,12 +20,15 @@ from services.execute.venue import AlgoReport, VenueAccount, VenuePosition
 from shared import lease, logs
 from shared.clock import Clock
 from shared.codec import envelop
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, DependencyDown
 from shared.ids import OrderRole
 from shared.models import AccountSnapshot
 from shared.rabbitmq_client import Publisher
-from shared.supervision import Failed, attempt
+from shared.supervision import Done, Failed, attempt
 from shared.values import SnapshotPosition
+
+AWAY_S = 2.0
+"""What could not be done because a dependency is away is tried again after this."""
 
 _log = logs.get(__name__)
 
@@ -69,11 +72,17 @@ class Keeper:
     async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[None]]) -> None:
         """Loop: do `work` every `interval_s` while this replica holds the lease."""
         while True:
-            if self._holds:
-                await work()
-                await asyncio.sleep(float(interval_s))
-            else:
+            if not self._holds:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
+                continue
+            match await attempt(work()):
+                case Failed(DependencyDown() as down):
+                    _log.warning("keeper_waits", reason=str(down))
+                    await asyncio.sleep(min(float(interval_s), AWAY_S))
+                case Failed(error):
+                    raise error
+                case Done():
+                    await asyncio.sleep(float(interval_s))
 
     async def follow_orders(self) -> None:
         """Loop: look at a symbol when the exchange tells that an order there is done; at all after a gap."""
