@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,12 +38,31 @@ class ExchangeProcess:
         assert answer.status_code == 200, answer.text
         return cast(dict[str, Any], answer.json())
 
+    def arm(self, kind: str, **told: Any) -> int:
+        """Arm a fault; returns its id."""
+        return int(self.admin("POST faults", kind=kind, **told)["id"])
+
+    def fired(self, fault: int) -> int:
+        """How often a fault has struck so far."""
+        report = self.admin("GET faults")
+        (row,) = [row for row in report["armed"] + report["past"] if row["id"] == fault]
+        return int(row["fired"])
+
+    def heal(self) -> None:
+        """Heal every fault."""
+        self.admin("DELETE faults")
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What is true, whatever is armed."""
+        return self.admin("GET ledger")
+
     def price(self, price: str, symbol: str = "BTCUSDT") -> None:
         """Put a price somewhere; what that fires is fired before this returns."""
         self.admin("POST price", symbol=symbol, price=price)
 
     def reset(self) -> None:
-        """Start afresh: no orders, no positions, prices that stand still, Bitcoin at 50 000."""
+        """Start afresh: no orders, no positions, no faults, prices that stand still, Bitcoin at 50 000."""
         self.admin("POST reset")
         self.admin("POST walk", paused=True)
         self.price("50000")
@@ -69,14 +89,16 @@ def exchange_process(data_dir: Path, *options: str) -> Iterator[ExchangeProcess]
     command += ["--data-dir", str(data_dir), "--tick-ms", "50", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHOENIX_")}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
     try:
-        yield ExchangeProcess(process, _port_of(process))
+        port = _port_of(process)
+        # What it logs has to be read: with its pipe full the exchange would hang in the middle of a test.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield ExchangeProcess(process, port)
     finally:
         process.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait(STOP_TIMEOUT_S)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def _port_of(process: "subprocess.Popen[str]") -> int:

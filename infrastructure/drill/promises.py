@@ -16,6 +16,8 @@ from shared.ids import OrderRole
 
 ENTRY_ENDS = frozenset({"rejected", "expired", "failed", "opened", "no_op"})
 EXIT_ENDS = frozenset({"closed", "no_op", "failed"})
+EXTERNAL = "external:"
+"""How RISK's ids of positions begin that are not ours."""
 FILLED_YET_FAILED = ("unknown", "parked", "closed:")
 """How the reason of a failed entry begins that had a position all the same: its order was given up and
 adopted, its message was parked after it was sent, it was closed before it stood protected.
@@ -125,7 +127,7 @@ def _every_position_is_protected(truth: Truth, unprotected_max: timedelta) -> It
 
 def _reservations_are_open_positions(truth: Truth, _: timedelta) -> Iterator[str]:
     held = {each.signal_id for each in truth.entries if each.state in OPEN_STATES}
-    ours = {each for each in truth.reserved if not each.startswith("external:")}
+    ours = {each for each in truth.reserved if not each.startswith(EXTERNAL)}
     for signal_id in sorted(ours - held):
         yield f"risk of {signal_id} is reserved and nothing is open"
     for signal_id in sorted(held - ours):
@@ -177,10 +179,12 @@ def _nothing_is_owed(truth: Truth, _: timedelta) -> Iterator[str]:
 
 
 def _money_is_conserved(truth: Truth, _: timedelta) -> Iterator[str]:
-    earned = sum((each.net_usdt for each in truth.trades), Decimal(0)) + truth.funding_usdt
-    if truth.wallet_usdt - truth.wallet_before_usdt != earned:
-        change = truth.wallet_usdt - truth.wallet_before_usdt
-        yield f"the wallet changed by {change} USDT, its trades and funding by {earned}"
+    if not truth.is_complete:
+        yield "the exchange has forgotten some of its rows: nothing can be proved from the rest"
+        return
+    change, earned = truth.wallet_usdt - truth.wallet_before_usdt, truth.earned_usdt
+    if change != earned:
+        yield f"the wallet changed by {change} USDT, its trades and charges by {earned}"
     if truth.positions:
         return  # what is open is not booked yet
     strangers = [each for each in truth.trades if (each.symbol, each.trade_id) not in truth.booked_trades]

@@ -15,6 +15,7 @@ import asyncpg
 import httpx
 
 from infrastructure.drill.truth import (
+    Charge,
     DeadLetter,
     EntryRow,
     SignalRow,
@@ -32,29 +33,25 @@ NEITHER_TRADE_NOR_TRANSFER = frozenset({"FUNDING_FEE", "INSURANCE_CLEAR"})
 
 _RECORD = {
     "signals": """
-        SELECT signals.signal_id, action, outcome::text, reason
+        SELECT signals.signal_id, symbol, action, received_at, outcome::text, reason
         FROM brain.signals LEFT JOIN brain.outcomes USING (signal_id)
         ORDER BY received_at
     """,
     "duplicates": "SELECT signal_id, duplicate_of FROM brain.duplicates",
     "entries": """
-        SELECT signal_id, client_id, symbol, side, state::text, filled_quantity, first_fill_at, closed_at,
-               pnl_usdt - fees_usdt + funding_usdt AS net_pnl_usdt
+        SELECT signal_id, client_id, symbol, side, state::text, created_at, filled_quantity, first_fill_at,
+               closed_at, pnl_usdt - fees_usdt + funding_usdt AS net_pnl_usdt
         FROM execute.entries
         ORDER BY created_at
     """,
     "fills": "SELECT symbol, trade_id FROM execute.fills",
-    "reserved": "SELECT signal_id FROM risk.reservations WHERE state <> 'released'",
+    "reserved": "SELECT signal_id, symbol FROM risk.reservations WHERE state <> 'released'",
     "owed": """
         SELECT (SELECT count(*) FROM brain.outbox WHERE sent_at IS NULL)
              + (SELECT count(*) FROM risk.outbox WHERE sent_at IS NULL)
              + (SELECT count(*) FROM execute.outbox WHERE sent_at IS NULL) AS owed
     """,
 }
-
-
-class LedgerCut(Exception):
-    """The exchange's histories are bounded and have forgotten rows: nothing can be proved from the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,7 @@ async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
     letters = await _dead_letters(sources.amqp_url)
     positions = {row["symbol"]: Decimal(row["positionAmt"]) for row in ledger["positions"]}
     transferred = sum((Decimal(row["income"]) for row in ledger["transfers"]), Decimal(0))
-    charged = [row for row in ledger["income"] if row["incomeType"] in NEITHER_TRADE_NOR_TRANSFER]
+    charges = [row for row in ledger["income"] if row["incomeType"] in NEITHER_TRADE_NOR_TRANSFER]
     return Truth(
         installation=sources.installation,
         accepted=frozenset(accepted),
@@ -83,7 +80,7 @@ async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
         signals=tuple(SignalRow(**row) for row in record["signals"]),
         entries=tuple(EntryRow(**row) for row in record["entries"]),
         booked_trades=frozenset((row["symbol"], row["trade_id"]) for row in record["fills"]),
-        reserved=frozenset(row["signal_id"] for row in record["reserved"]),
+        reserved={row["signal_id"]: row["symbol"] for row in record["reserved"]},
         dead_letters=tuple(letters),
         messages_owed=record["owed"][0]["owed"],
         orders=tuple(map(_order, ledger["orders"])),
@@ -92,7 +89,8 @@ async def read_truth(sources: Sources, accepted: Collection[str]) -> Truth:
         positions={symbol: amount for symbol, amount in positions.items() if amount},
         wallet_usdt=Decimal(ledger["walletBalance"]),
         wallet_before_usdt=Decimal(ledger["initialWallet"]) + transferred,
-        funding_usdt=sum((Decimal(row["income"]) for row in charged), Decimal(0)),
+        charges=tuple(map(_charge, charges)),
+        is_complete=ledger["complete"],
     )
 
 
@@ -117,9 +115,7 @@ async def _ledger(exchange_url: str) -> Mapping[str, Any]:
         answer = await http.get(f"{exchange_url}/admin/ledger")
         answer.raise_for_status()
         found: Mapping[str, Any] = answer.json()
-    if not found["complete"]:
-        raise LedgerCut(f"the exchange has forgotten rows: {found['cut']}")
-    return found
+        return found
 
 
 def _order(row: Mapping[str, Any]) -> VenueOrder:
@@ -129,6 +125,7 @@ def _order(row: Mapping[str, Any]) -> VenueOrder:
         symbol=row["symbol"],
         status=row["status"],
         executed_quantity=Decimal(row["executedQty"]),
+        placed_at=_moment(row["time"]),
     )
 
 
@@ -137,7 +134,7 @@ def _algo(row: Mapping[str, Any]) -> VenueAlgo:
         client_id=row["clientAlgoId"],
         symbol=row["symbol"],
         status=row["algoStatus"],
-        created_at=datetime.fromtimestamp(row["createTime"] / 1_000, UTC),
+        created_at=_moment(row["createTime"]),
     )
 
 
@@ -149,7 +146,16 @@ def _trade(row: Mapping[str, Any]) -> VenueTrade:
         side=row["side"].lower(),
         quantity=Decimal(row["qty"]),
         net_usdt=Decimal(row["realizedPnl"]) - Decimal(row["commission"]),
+        traded_at=_moment(row["time"]),
     )
+
+
+def _charge(row: Mapping[str, Any]) -> Charge:
+    return Charge(symbol=row["symbol"], amount_usdt=Decimal(row["income"]), charged_at=_moment(row["time"]))
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
 async def _dead_letters(amqp_url: str) -> list[DeadLetter]:

@@ -4,8 +4,8 @@ Nothing here is a service's opinion: rows of the exchange's own ledger, rows of 
 dead-letter queues. It must never judge (`promises` does) nor fetch (`reading` does).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -18,7 +18,9 @@ class SignalRow:
     """A signal that BRAIN recorded; `outcome` is None while it has none."""
 
     signal_id: str
+    symbol: str
     action: str
+    received_at: datetime
     outcome: str | None
     reason: str | None
 
@@ -32,6 +34,7 @@ class EntryRow:
     symbol: str
     side: str
     state: str
+    created_at: datetime
     filled_quantity: Decimal
     first_fill_at: datetime | None
     closed_at: datetime | None
@@ -47,6 +50,7 @@ class VenueOrder:
     symbol: str
     status: str
     executed_quantity: Decimal
+    placed_at: datetime
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +83,16 @@ class VenueTrade:
     side: str
     quantity: Decimal
     net_usdt: Decimal
+    traded_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """Money moved outside a trade: funding, a liquidation's fee; paid is negative."""
+
+    symbol: str
+    amount_usdt: Decimal
+    charged_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +117,8 @@ class Truth:
     entries: tuple[EntryRow, ...]
     booked_trades: frozenset[tuple[str, str]]
     """Symbol and trade id of every trade that EXECUTE booked to an entry."""
-    reserved: frozenset[str]
-    """Signals whose risk is held or open in RISK's book."""
+    reserved: Mapping[str, str]
+    """Signals whose risk is held or open in RISK's book, with their symbols."""
     dead_letters: tuple[DeadLetter, ...]
     messages_owed: int
     """Outbox rows of all services that were not sent."""
@@ -116,7 +130,34 @@ class Truth:
     wallet_usdt: Decimal
     wallet_before_usdt: Decimal
     """What the wallet held before the first of these trades, with transfers since then counted in."""
-    funding_usdt: Decimal
+    charges: tuple[Charge, ...]
+    is_complete: bool = True
+    """Whether the exchange still has every row; its histories are bounded."""
+
+    @property
+    def earned_usdt(self) -> Decimal:
+        """What all trades and charges add up to."""
+        traded = sum((each.net_usdt for each in self.trades), Decimal(0))
+        return traded + sum((each.amount_usdt for each in self.charges), Decimal(0))
+
+    def since(self, begun_at: datetime, symbols: Collection[str]) -> "Truth":
+        """Return the truth about what began since then on these symbols, which were flat at that time.
+
+        The wallet is everybody's: of it only these trades are left.
+        """
+        kept = replace(
+            self,
+            signals=tuple(e for e in self.signals if e.symbol in symbols and e.received_at >= begun_at),
+            entries=tuple(e for e in self.entries if e.symbol in symbols and e.created_at >= begun_at),
+            reserved={signal: symbol for signal, symbol in self.reserved.items() if symbol in symbols},
+            orders=tuple(e for e in self.orders if e.symbol in symbols and e.placed_at >= begun_at),
+            algos=tuple(e for e in self.algos if e.symbol in symbols and e.created_at >= begun_at),
+            trades=tuple(e for e in self.trades if e.symbol in symbols and e.traded_at >= begun_at),
+            charges=tuple(e for e in self.charges if e.symbol in symbols and e.charged_at >= begun_at),
+            positions={symbol: amount for symbol, amount in self.positions.items() if symbol in symbols},
+            is_complete=True,
+        )
+        return replace(kept, wallet_before_usdt=self.wallet_usdt - kept.earned_usdt)
 
     def story_of(self, signal_id: str) -> str:
         """Return the signal that an accepted id leads to."""

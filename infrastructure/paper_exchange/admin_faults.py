@@ -42,7 +42,7 @@ class FaultAdmin:
             "POST /admin/faults": self.arm,
             "GET /admin/faults": self.report,
             "DELETE /admin/faults": self.heal_all,
-            "DELETE /admin/faults/{id}": self.heal_one,
+            "DELETE /admin/faults/{id:[0-9]{1,9}}": self.heal_one,
         }
 
     def notes(self) -> Mapping[str, object]:
@@ -83,10 +83,10 @@ class FaultAdmin:
 
     async def heal_one(self, request: web.Request) -> web.Response:
         """DELETE /admin/faults/{id}; 404 when it is not armed (any more)."""
-        text = request.match_info["id"]
-        healed = self._faults.heal(int(text)) if text.isdecimal() else []
+        number = int(request.match_info["id"])
+        healed = self._faults.heal(number)
         if not healed:
-            raise missing(f"no fault {text} is armed")
+            raise missing(f"no fault {number} is armed")
         return _healed(healed)
 
 

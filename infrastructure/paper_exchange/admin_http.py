@@ -1,6 +1,7 @@
 """What every operator's handler needs: the guard, bodies, answers and refusals.
 
-Loopback only and without signatures: never reachable from another machine. Bodies and answers are JSON.
+Loopback only and without signatures: never reachable from another machine, nor from a page in a browser on
+this one. Bodies and answers are JSON.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -60,6 +61,8 @@ def guarded(handler: AdminHandler) -> AdminHandler:
     async def guard(request: web.Request) -> web.Response:
         if not ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104 - stands for an unknown address
             raise web.HTTPForbidden(text="loopback only")
+        if "Origin" in request.headers:
+            raise web.HTTPForbidden(text="not from a browser")
         try:
             return await handler(request)
         except ApiError as refusal:

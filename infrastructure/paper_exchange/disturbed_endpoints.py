@@ -4,9 +4,10 @@ Knows which answers show what. Must never change what is true: hiding concerns t
 fill is asked of the core in the order's own command.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from infrastructure.paper_exchange import requests
 from infrastructure.paper_exchange.account_endpoints import AccountEndpoints
@@ -14,14 +15,26 @@ from infrastructure.paper_exchange.commands import PlaceOrder
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.fault_kinds import FaultKind
 from infrastructure.paper_exchange.faults import Seen, Switchboard
-from infrastructure.paper_exchange.orders import find_order
 from infrastructure.paper_exchange.requests import Params
 from infrastructure.paper_exchange.values import ONE, OrderType, Payload, TimeInForce
 from infrastructure.paper_exchange.venue import Venue
 
+_LOG = structlog.get_logger()
 _PARTIAL = frozenset({FaultKind.PARTIAL_FILL})
 
-_Hides = Callable[[Payload, str], bool]
+
+class _Veiled(NamedTuple):
+    """What can be hidden, and the fields that tell its id, its client id and when it came into being."""
+
+    kind: FaultKind
+    number: str
+    client_id: str
+    born: str
+
+
+_ORDER = _Veiled(FaultKind.HIDDEN_ORDER, "orderId", "clientOrderId", "time")
+_ALGO = _Veiled(FaultKind.HIDDEN_ALGO, "algoId", "clientAlgoId", "createTime")
+_FILL = _Veiled(FaultKind.HIDDEN_FILL, "id", "", "time")
 
 
 class DisturbedEndpoints(AccountEndpoints):
@@ -44,6 +57,9 @@ class DisturbedEndpoints(AccountEndpoints):
             return self._place(command, params)
         body = self._place(msgspec.structs.replace(command, fill_share=fault.order.share or ONE), params)
         self._faults.fire(fault)
+        _LOG.warning(
+            "fault_fired", fault=fault.number, kind=fault.kind, client_order_id=body["clientOrderId"]
+        )
         return body
 
     def _can_be_partial(self, command: PlaceOrder) -> bool:
@@ -54,64 +70,56 @@ class DisturbedEndpoints(AccountEndpoints):
 
     def order(self, params: Params) -> Payload:
         """GET order."""
-        return self._found(super().order(params), self._hides_order, "order")
+        return self._found(super().order(params), _ORDER, "order")
 
     def open_order(self, params: Params) -> Payload:
         """GET openOrder."""
-        return self._found(super().open_order(params), self._hides_order, "open_order")
+        return self._found(super().open_order(params), _ORDER, "open_order")
 
     def open_orders(self, params: Params) -> list[Payload]:
         """GET openOrders."""
-        return self._listing(super().open_orders(params), self._hides_order, "open_orders")
+        return self._listing(super().open_orders(params), _ORDER, "open_orders")
 
     def all_orders(self, params: Params) -> list[Payload]:
         """GET allOrders."""
-        return self._listing(super().all_orders(params), self._hides_order, "all_orders")
+        return self._listing(super().all_orders(params), _ORDER, "all_orders")
 
     def algo(self, params: Params) -> Payload:
         """GET algoOrder."""
-        return self._found(super().algo(params), self._hides_algo, "algo")
+        return self._found(super().algo(params), _ALGO, "algo")
 
     def open_algos(self, params: Params) -> list[Payload]:
         """GET openAlgoOrders."""
-        return self._listing(super().open_algos(params), self._hides_algo, "open_algos")
+        return self._listing(super().open_algos(params), _ALGO, "open_algos")
 
     def all_algos(self, params: Params) -> list[Payload]:
         """GET allAlgoOrders."""
-        return self._listing(super().all_algos(params), self._hides_algo, "all_algos")
+        return self._listing(super().all_algos(params), _ALGO, "all_algos")
 
     def user_trades(self, params: Params) -> list[Payload]:
-        """GET userTrades."""
-        return self._listing(super().user_trades(params), self._hides_fill, "user_trades")
+        """GET userTrades; a fill's role is that of its order."""
+        rows = super().user_trades(params)
+        if not self._faults.has(FaultKind.HIDDEN_FILL):
+            return rows
+        orders = [*self._state.open_orders.values(), *self._state.done_orders.get(params["symbol"], [])]
+        client_ids = {order.order_id: order.client_order_id for order in orders}
+        return [
+            row
+            for row in rows
+            if not self._hides(_FILL, row, "user_trades", client_ids.get(row["orderId"], ""))
+        ]
 
-    def _found(self, body: Payload, hides: _Hides, operation: str) -> Payload:
-        if self._faults.armed and hides(body, operation):
+    def _found(self, body: Payload, what: _Veiled, operation: str) -> Payload:
+        if self._faults.has(what.kind) and self._hides(what, body, operation, body[what.client_id]):
             raise ApiError(-2013)
         return body
 
-    def _listing(self, rows: list[Payload], hides: _Hides, operation: str) -> list[Payload]:
-        return [row for row in rows if not hides(row, operation)] if self._faults.armed else rows
+    def _listing(self, rows: list[Payload], what: _Veiled, operation: str) -> list[Payload]:
+        if not self._faults.has(what.kind):
+            return rows
+        return [row for row in rows if not self._hides(what, row, operation, row[what.client_id])]
 
-    def _hides_order(self, body: Payload, operation: str) -> bool:
-        seen = Seen(operation, "", body["symbol"], body["clientOrderId"])
-        return self._hides(FaultKind.HIDDEN_ORDER, seen, body["orderId"], body["time"])
-
-    def _hides_algo(self, body: Payload, operation: str) -> bool:
-        seen = Seen(operation, "", body["symbol"], body["clientAlgoId"])
-        return self._hides(FaultKind.HIDDEN_ALGO, seen, body["algoId"], body["createTime"])
-
-    def _hides_fill(self, body: Payload, operation: str) -> bool:
-        client_id = self._client_id(body["symbol"], body["orderId"])
-        return self._hides(
-            FaultKind.HIDDEN_FILL, Seen(operation, "", body["symbol"], client_id), body["id"], body["time"]
-        )
-
-    def _hides(self, kind: FaultKind, seen: Seen, number: int, born_ms: int) -> bool:
-        return self._faults.hides(kind, seen, number, self._venue.clock() - born_ms)
-
-    def _client_id(self, symbol: str, order_id: int) -> str:
-        """The client id of a fill's order; none when the order is forgotten."""
-        try:
-            return find_order(self._ledger, symbol, order_id, "").client_order_id
-        except ApiError:
-            return ""
+    def _hides(self, what: _Veiled, body: Payload, operation: str, client_id: str) -> bool:
+        seen = Seen(operation, "", body["symbol"], client_id)
+        age_ms = self._venue.clock() - body[what.born]
+        return self._faults.hides(what.kind, seen, body[what.number], age_ms)

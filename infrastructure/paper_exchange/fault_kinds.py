@@ -192,7 +192,7 @@ def vocabulary() -> dict[str, Payload]:
     rows: dict[str, Payload] = {}
     for kind, row in KINDS.items():
         optional = row.known - row.needs
-        rows[kind] = {"does": row.does, "needs": sorted(row.needs), "takes": sorted(optional)}
+        rows[kind.value] = {"does": row.does, "needs": sorted(row.needs), "takes": sorted(optional)}
         if row.operations:
-            rows[kind]["operations"] = sorted(row.operations)
+            rows[kind.value]["operations"] = sorted(row.operations)
     return rows

@@ -78,7 +78,8 @@ def read_order(body: bytes, symbols: Collection[str], operations: Collection[str
     try:
         order = msgspec.json.decode(body, type=FaultOrder)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise FaultError(str(error)) from None
+        kinds = f"; one of {', '.join(KINDS)}" if "$.kind" in str(error) else ""
+        raise FaultError(f"{error}{kinds}") from None
     _check_fields(order)
     _check_operation(order, operations)
     if order.symbol is not None and order.symbol not in symbols:

@@ -130,6 +130,10 @@ class Switchboard:
         self._sweep(self._clock())
         return len(self._armed)
 
+    def has(self, kind: FaultKind) -> bool:
+        """Whether a fault of this kind is armed."""
+        return any(fault.kind is kind for fault in self._armed.values())
+
     def exchange_ms(self) -> int:
         """The time as the exchange tells it."""
         if self._armed:

@@ -62,7 +62,7 @@ def lock_directory(directory: Path) -> int:
 
 
 def build_venue(settings: PaperSettings, hub: StreamHub, clock: Callable[[], int]) -> Venue:
-    """Recover or found the exchange and put it together."""
+    """Recover or found the exchange and put it together; `clock` is the time that it tells."""
     now_ms = clock()
     rules = listed_symbols(settings.symbols_extra)
     journal = Journal(settings.data_dir, fsync=settings.fsync)
@@ -72,7 +72,7 @@ def build_venue(settings: PaperSettings, hub: StreamHub, clock: Callable[[], int
     for symbol, bars in history.items():
         market[symbol].seed(bars, now_ms)
     journal.rotate(exchange.state)
-    return Venue(exchange, market, source, journal, hub, clock)
+    return Venue(exchange, market, source, journal, hub, clock, wall_clock_ms)
 
 
 def _recover(settings: PaperSettings, journal: Journal, rules: Mapping[str, SymbolRules]) -> Exchange | None:

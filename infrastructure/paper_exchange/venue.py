@@ -23,7 +23,10 @@ ELAPSED_MAX_MS = 60_000
 
 
 class Venue:
-    """Carries out commands and lets time pass."""
+    """Carries out commands and lets time pass.
+
+    `clock` is the time that the exchange tells; `pace`, by which prices move, is not skewed with it.
+    """
 
     def __init__(
         self,
@@ -33,11 +36,13 @@ class Venue:
         journal: Journal,
         hub: StreamHub,
         clock: Callable[[], int],
+        pace: Callable[[], int] | None = None,
     ) -> None:
         self.exchange = exchange
         self.market = market
         self.hub = hub
         self.clock = clock
+        self._pace = pace or clock
         self.paused_symbols: set[str] = set()
         self._source = source
         self._journal = journal
@@ -45,7 +50,7 @@ class Venue:
         self._unwritten: dict[str, Quote] = {}
         self._written_ms = clock()
         self._second = 0
-        self._ticked_ms = clock()
+        self._ticked_ms = self._pace()
         self._cursor_ms = exchange.state.cursor
 
     def execute(self, command: Command) -> Payload:
@@ -64,9 +69,9 @@ class Venue:
 
     def tick(self) -> None:
         """Let time pass: move prices, fire what they fire, publish, charge funding, expire listen keys."""
-        now_ms = self.clock()
-        elapsed_ms = min(max(now_ms - self._ticked_ms, 0), ELAPSED_MAX_MS)
-        self._ticked_ms = now_ms
+        now_ms, paced_ms = self.clock(), self._pace()
+        elapsed_ms = min(max(paced_ms - self._ticked_ms, 0), ELAPSED_MAX_MS)
+        self._ticked_ms = paced_ms
         self._cursor_ms += elapsed_ms
         for moves in self._source.step(elapsed_ms):
             running = {symbol: move for symbol, move in moves.items() if symbol not in self.paused_symbols}

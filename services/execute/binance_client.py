@@ -25,6 +25,7 @@ from services.execute.venue import (
     OrderSide,
     ProtectiveOrder,
     VenueAccount,
+    VenueCharges,
     VenuePosition,
     VenueTrade,
 )
@@ -275,16 +276,11 @@ class BinanceClient:
         parsed = [venue_parse.trade(row, prices.get(row["commissionAsset"], ONE)) for row in rows]
         return tuple(sorted(parsed, key=lambda each: each.filled_at))
 
-    async def funding(self, symbol: str, since: datetime) -> Decimal:
-        """Return the funding of a symbol from `since` on, USDT; paid is negative."""
-        params = {
-            "symbol": symbol,
-            "incomeType": "FUNDING_FEE",
-            "startTime": venue_parse.to_ms(since),
-            "limit": INCOME_PER_READ_MAX,
-        }
-        return venue_parse.funding(
-            await self._call("funding", self.venue.fapiPrivateGetIncome, params, is_read=True)
+    async def charges(self, symbol: str, since: datetime) -> VenueCharges:
+        """Return what the exchange booked on a symbol from `since` on besides its trades."""
+        params = {"symbol": symbol, "startTime": venue_parse.to_ms(since), "limit": INCOME_PER_READ_MAX}
+        return venue_parse.charges(
+            await self._call("charges", self.venue.fapiPrivateGetIncome, params, is_read=True)
         )
 
     async def margin_setups(self) -> Mapping[str, MarginSetup]:

@@ -64,6 +64,10 @@ class ClosedBooks(Value, frozen=True, kw_only=True):
     exit_order_id: str
     fills: tuple[VenueTrade, ...]
 
+    def with_fees(self, more_usdt: Decimal) -> "ClosedBooks":
+        """Return the books with fees that belong to none of the fills."""
+        return msgspec.structs.replace(self, fees_usdt=self.fees_usdt + more_usdt)
+
 
 def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | None:
     """Return the books of a position that is flat, or None while its closing fills are not all visible yet.

@@ -164,8 +164,10 @@ class ExitFlow:
         await self._cancel_standing(entry, stop, target)
         crash_points.reach("execute.twin_cancelled")
         assert entry.first_fill_at is not None
-        funding = await self._exchange.funding(entry.symbol, entry.first_fill_at)
-        await self._record(entry, books, reason, funding)
+        charges = await self._exchange.charges(entry.symbol, entry.first_fill_at)
+        await self._record(
+            entry, books.with_fees(charges.liquidation_fees_usdt), reason, charges.funding_usdt
+        )
         return True
 
     async def _record(self, entry: Entry, books: ClosedBooks, reason: CloseReason, funding: Decimal) -> None:

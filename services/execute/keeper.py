@@ -27,7 +27,7 @@ from shared.rabbitmq_client import Publisher
 from shared.supervision import Done, Failed, attempt
 from shared.values import SnapshotPosition
 
-AWAY_S = 2.0
+RETRY_S = 1.0
 """What could not be done because a dependency is away is tried again after this."""
 
 _log = logs.get(__name__)
@@ -69,8 +69,8 @@ class Keeper:
         finally:
             self._holds = False
 
-    async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[None]]) -> None:
-        """Loop: do `work` every `interval_s` while this replica holds the lease."""
+    async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[bool]]) -> None:
+        """Loop: do `work` every `interval_s` while this replica holds the lease, soon again if it failed."""
         while True:
             if not self._holds:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
@@ -78,11 +78,11 @@ class Keeper:
             match await attempt(work()):
                 case Failed(DependencyDown() as down):
                     _log.warning("keeper_waits", reason=str(down))
-                    await asyncio.sleep(min(float(interval_s), AWAY_S))
+                    await asyncio.sleep(RETRY_S)
                 case Failed(error):
                     raise error
-                case Done():
-                    await asyncio.sleep(float(interval_s))
+                case Done(succeeded):
+                    await asyncio.sleep(float(interval_s) if succeeded else RETRY_S)
 
     async def follow_orders(self) -> None:
         """Loop: look at a symbol when the exchange tells that an order there is done; at all after a gap."""
@@ -99,14 +99,18 @@ class Keeper:
                 case Failed(error):  # the events after it are about other positions
                     _log.warning("order_event_left_to_reconciliation", error=repr(error))
 
-    async def reconcile(self) -> None:
+    async def reconcile(self) -> bool:
         """Compare the exchange with our books once."""
         found = await self._flow.reconcile()
         if any(each.kind is CorrectionKind.SETTLE for each in found):
             self._stream.found_by_rest()
+        return True
 
-    async def tell_account(self) -> None:
-        """Publish one account snapshot. A newer one replaces it, so a lost one is not owed to anybody."""
+    async def tell_account(self) -> bool:
+        """Publish one account snapshot; False when the broker did not take it.
+
+        A newer one replaces it, so a lost one is not owed to anybody; but RISK approves nothing without.
+        """
         taken_at = self._clock()
         account, positions = await asyncio.gather(self._exchange.account(), self._exchange.positions())
         # Symbol by symbol: asking for all at once weighs as much as forty symbols.
@@ -127,6 +131,8 @@ class Keeper:
             await self._publisher.send(envelope)
         except BrokerUnavailable as error:
             _log.warning("snapshot_not_told", error=str(error))
+            return False
+        return True
 
 
 def _snapshot(

@@ -20,6 +20,7 @@ from services.execute.venue import (
     OrderRow,
     OrderSide,
     ProtectiveOrder,
+    VenueCharges,
     VenuePosition,
     VenueTrade,
 )
@@ -57,7 +58,7 @@ class ReadsAccount(Protocol):
     async def best_prices(self, symbol: str) -> BestPrices: ...
     async def positions(self, symbol: str | None = None) -> tuple[VenuePosition, ...]: ...
     async def trades(self, symbol: str, since: datetime) -> tuple[VenueTrade, ...]: ...
-    async def funding(self, symbol: str, since: datetime) -> Decimal: ...
+    async def charges(self, symbol: str, since: datetime) -> VenueCharges: ...
 
 
 class Exchange(PlacesOrders, ReadsAccount, Protocol):

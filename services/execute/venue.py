@@ -84,6 +84,13 @@ class VenuePosition(Value, frozen=True, kw_only=True):
     unrealised_pnl_usdt: Decimal
 
 
+class VenueCharges(Value, frozen=True, kw_only=True):
+    """What a position cost or earned besides its trades; funding paid is negative, fees are positive."""
+
+    funding_usdt: Decimal
+    liquidation_fees_usdt: Decimal
+
+
 class VenueTrade(Value, frozen=True, kw_only=True):
     """One fill."""
 

@@ -41,7 +41,7 @@ _URGENCIES: dict[str, Urgency] = {
     "find_algo": Urgency.EXIT,
     "positions": Urgency.EXIT,
     "trades": Urgency.EXIT,
-    "funding": Urgency.EXIT,
+    "charges": Urgency.EXIT,
 }
 """What is not named is a read."""
 

@@ -5,7 +5,7 @@ Pure: payload in, value out. A payload without a field that is always there is a
 changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ from services.execute.venue import (
     OrderReport,
     OrderSide,
     VenueAccount,
+    VenueCharges,
     VenuePosition,
     VenueTrade,
 )
@@ -167,9 +168,16 @@ def bar(row: list[Any]) -> Bar:
     )
 
 
-def funding(rows: Iterable[Payload]) -> Decimal:
-    """Return the sum of the FUNDING_FEE rows of /fapi/v1/income, USDT; paid is negative."""
-    return sum((decimal(row["income"]) for row in rows), ZERO)
+def charges(rows: Collection[Payload]) -> VenueCharges:
+    """Return funding and liquidation fees from the rows of /fapi/v1/income, where what is paid is negative.
+
+    The other kinds of row are the trades' own, or transfers.
+    """
+
+    def booked(kind: str) -> Decimal:
+        return sum((decimal(row["income"]) for row in rows if row["incomeType"] == kind), ZERO)
+
+    return VenueCharges(funding_usdt=booked("FUNDING_FEE"), liquidation_fees_usdt=-booked("INSURANCE_CLEAR"))
 
 
 def budgets(info: Payload) -> dict[Budget, int]:

@@ -477,6 +477,53 @@ async def test_weight_and_order_limits_are_reported_and_enforced(tmp_path: Path)
         strict.stop(signal.SIGTERM)
 
 
+# -- faults ----------------------------------------------------------------------------------------
+
+
+async def arm(server: Server, kind: str, **told: Any) -> None:
+    await admin(server, "POST", "faults", {"kind": kind} | told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("unknown_503", ccxt.ExchangeNotAvailable),
+        ("backend_timeout", ccxt.RequestTimeout),
+        ("connection_reset", ccxt.NetworkError),
+    ],
+)
+@pytest.mark.parametrize("executed", [True, False])
+async def test_a_lost_answer_is_an_error_and_the_client_id_tells_the_truth(
+    exchange: Exchange, server: Server, kind: str, error: type[Exception], *, executed: bool
+) -> None:
+    await arm(server, kind, operation="place_order", executed=executed)
+    with pytest.raises(error):
+        await market_order(exchange, 0.1, clientOrderId="entry")
+    by_id = {"clientOrderId": "entry"}
+    if executed:
+        assert (await exchange.fetch_order(None, BTC, by_id))["filled"] == 0.1
+    else:
+        with pytest.raises(ccxt.OrderNotFound):
+            await exchange.fetch_order(None, BTC, by_id)
+
+
+async def test_a_partial_fill_reads_as_an_expired_order_with_something_in_it(
+    exchange: Exchange, server: Server
+) -> None:
+    await arm(server, "partial_fill", share="0.5")
+    order = await exchange.create_order(BTC, "limit", "buy", 0.1, 50_100, {"timeInForce": "IOC"})
+    assert (order["status"], order["filled"], order["remaining"]) == ("expired", 0.05, 0.05)
+    (trade,) = await exchange.fetch_my_trades(BTC)
+    assert trade["amount"] == 0.05
+
+
+async def test_a_ban_says_how_long_it_lasts(exchange: Exchange, server: Server) -> None:
+    await arm(server, "banned", retry_after_s=9)
+    with pytest.raises(ccxt.DDoSProtection, match="418"):
+        await exchange.fetch_balance()
+    assert exchange.last_response_headers["Retry-After"] == "9"
+
+
 # -- process ---------------------------------------------------------------------------------------
 
 

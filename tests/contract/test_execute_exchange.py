@@ -244,7 +244,10 @@ async def test_trades_explain_the_wallet_to_the_last_digit(bench: Bench) -> None
     trades = await bench.client.trades(BTC, bench.now() - MINUTE)
     assert [each.side for each in trades] == [OrderSide.BUY, OrderSide.SELL]
     gained = sum(each.realised_pnl_usdt - each.fee_usdt for each in trades)
-    assert bench.wallet() - before == gained + await bench.client.funding(BTC, bench.now() - MINUTE)
+    assert (
+        bench.wallet() - before
+        == gained + (await bench.client.charges(BTC, bench.now() - MINUTE)).funding_usdt
+    )
     assert await bench.client.trades(BTC, bench.now() + MINUTE) == ()
 
 

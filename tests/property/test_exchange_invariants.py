@@ -17,6 +17,7 @@ from infrastructure.paper_exchange.commands import (
     CancelAllOrders,
     ChargeFunding,
     Command,
+    ForceClose,
     MovePrices,
     PlaceAlgo,
     PlaceOrder,
@@ -31,6 +32,7 @@ from infrastructure.paper_exchange.symbols import SymbolRules
 from infrastructure.paper_exchange.values import (
     ZERO,
     AlgoType,
+    ForcedClose,
     MarginType,
     OrderType,
     Quote,
@@ -108,6 +110,15 @@ class Trading(RuleBasedStateMachine):
         price = on_tick(self.exchange.state.quotes[symbol].last * ratio, RULES[symbol])
         quantity = self.quantity(symbol, fraction)
         self.do(PlaceOrder(symbol, side, OrderType.LIMIT, quantity, price, tif, reduce_only))
+
+    @rule(symbol=symbols, side=sides, fraction=fractions, percent=st.integers(1, 99))
+    def partly_filled_order(self, symbol: str, side: Side, fraction: Decimal, percent: int) -> None:
+        quantity, share = self.quantity(symbol, fraction), Decimal(percent) / 100
+        self.do(PlaceOrder(symbol, side, OrderType.MARKET, quantity, ZERO, TimeInForce.GTC, fill_share=share))
+
+    @rule(symbol=symbols, reason=st.sampled_from(list(ForcedClose)), steps=st.integers(0, 50))
+    def forced_close(self, symbol: str, reason: ForcedClose, steps: int) -> None:
+        self.do(ForceClose(symbol, reason, RULES[symbol].step * steps))
 
     @rule(symbol=symbols, side=sides, quantity=odd_numbers, price=odd_numbers)
     def nonsense_order(self, symbol: str, side: Side, quantity: Decimal, price: Decimal) -> None:
@@ -203,7 +214,7 @@ class Trading(RuleBasedStateMachine):
             assert order.quantity > 0
             assert order.quantity % rules.step == 0
             assert 0 <= order.executed <= order.quantity
-            if order.type is OrderType.LIMIT and not order.client_order_id.startswith("autoclose-"):
+            if order.type is OrderType.LIMIT and "autoclose" not in order.client_order_id:
                 assert order.price % rules.tick == 0
 
     @invariant()

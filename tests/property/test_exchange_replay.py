@@ -14,14 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infrastructure.paper_exchange.account import AccountState, Terms
-from infrastructure.paper_exchange.commands import Command, PlaceAlgo, PlaceOrder, SetLeverage
+from infrastructure.paper_exchange.commands import Command, ForceClose, PlaceAlgo, PlaceOrder, SetLeverage
 from infrastructure.paper_exchange.engine import Exchange
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.journal import Journal
 from infrastructure.paper_exchange.market import Market
 from infrastructure.paper_exchange.prices import MarketSource, WalkSource
 from infrastructure.paper_exchange.streams import StreamHub
-from infrastructure.paper_exchange.values import ZERO, AlgoType, OrderType, Side, TimeInForce, floor_to
+from infrastructure.paper_exchange.values import (
+    ZERO,
+    AlgoType,
+    ForcedClose,
+    OrderType,
+    Side,
+    TimeInForce,
+    floor_to,
+)
 from infrastructure.paper_exchange.venue import Venue
 from tests.unit.paper_exchange.builders import BTC, RULES, START_MS, state
 
@@ -77,7 +85,11 @@ def commands(choice: int, last: Decimal) -> Command:
         PlaceOrder(BTC, side, OrderType.LIMIT, quantity, near, TimeInForce.GTC),
         PlaceAlgo(BTC, side.opposite, AlgoType.STOP_MARKET, near, ZERO, close_position=True),
         SetLeverage(BTC, 20 + choice),
-    )[choice % 4]
+        PlaceOrder(
+            BTC, side, OrderType.MARKET, quantity, ZERO, TimeInForce.GTC, fill_share=Decimal(choice) / 41
+        ),
+        ForceClose(BTC, list(ForcedClose)[choice % 3], Decimal("0.01")),
+    )[choice % 6]
 
 
 @settings(max_examples=25, deadline=None)

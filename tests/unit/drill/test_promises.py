@@ -9,6 +9,7 @@ import pytest
 
 from infrastructure.drill.promises import judge
 from infrastructure.drill.truth import (
+    Charge,
     DeadLetter,
     EntryRow,
     SignalRow,
@@ -28,23 +29,42 @@ ENTRY = EntryRow(
     symbol="BTCUSDT",
     side="long",
     state="protected",
+    created_at=NOON,
     filled_quantity=ONE,
     first_fill_at=NOON,
     closed_at=None,
     net_pnl_usdt=None,
 )
 FILL = VenueTrade(
-    trade_id="1", symbol="BTCUSDT", order_id="11", side="buy", quantity=ONE, net_usdt=Decimal("-0.5")
+    trade_id="1",
+    symbol="BTCUSDT",
+    order_id="11",
+    side="buy",
+    quantity=ONE,
+    net_usdt=Decimal("-0.5"),
+    traded_at=NOON,
 )
 ORDER = VenueOrder(
-    order_id="11", client_id="p95test-a-e", symbol="BTCUSDT", status="FILLED", executed_quantity=ONE
+    order_id="11",
+    client_id="p95test-a-e",
+    symbol="BTCUSDT",
+    status="FILLED",
+    executed_quantity=ONE,
+    placed_at=NOON,
 )
 STOP = VenueAlgo(
     client_id="p95test-a-s", symbol="BTCUSDT", status="NEW", created_at=NOON + timedelta(seconds=1)
 )
 TARGET = replace(STOP, client_id="p95test-a-t")
-OPENED = SignalRow(signal_id="sig-a", action="long", outcome="opened", reason="protected")
-EXIT = SignalRow(signal_id="sig-x", action="exit", outcome="no_op", reason="no_position")
+OPENED = SignalRow(
+    signal_id="sig-a",
+    symbol="BTCUSDT",
+    action="long",
+    received_at=NOON,
+    outcome="opened",
+    reason="protected",
+)
+EXIT = replace(OPENED, signal_id="sig-x", action="exit", outcome="no_op", reason="no_position")
 OPEN = Truth(
     installation="test",
     accepted=frozenset({"sig-a", "sig-again", "sig-x"}),
@@ -52,7 +72,7 @@ OPEN = Truth(
     signals=(OPENED, EXIT),
     entries=(ENTRY,),
     booked_trades=frozenset(),
-    reserved=frozenset({"sig-a"}),
+    reserved={"sig-a": "BTCUSDT"},
     dead_letters=(),
     messages_owed=0,
     orders=(ORDER,),
@@ -61,16 +81,14 @@ OPEN = Truth(
     positions={"BTCUSDT": ONE},
     wallet_usdt=Decimal("999.5"),
     wallet_before_usdt=Decimal(1000),
-    funding_usdt=Decimal(0),
+    charges=(),
 )
-CLOSING_FILL = VenueTrade(
-    trade_id="2", symbol="BTCUSDT", order_id="12", side="sell", quantity=ONE, net_usdt=Decimal(7)
-)
+CLOSING_FILL = replace(FILL, trade_id="2", order_id="12", side="sell", net_usdt=Decimal(7))
 FLAT = replace(
     OPEN,
     entries=(replace(ENTRY, state="closed", closed_at=NOON + BUDGET, net_pnl_usdt=Decimal("6.5")),),
     booked_trades=frozenset({("BTCUSDT", "1"), ("BTCUSDT", "2")}),
-    reserved=frozenset(),
+    reserved={},
     algos=(replace(STOP, status="FINISHED"), replace(TARGET, status="CANCELED")),
     trades=(FILL, CLOSING_FILL),
     positions={},
@@ -115,8 +133,8 @@ def test_a_good_end_breaks_nothing(truth: Truth) -> None:
         ),
         ({"algos": (TARGET,)}, "no position without a stop"),
         ({"algos": (replace(STOP, created_at=NOON + 2 * BUDGET), TARGET)}, "no position without a stop"),
-        ({"reserved": frozenset()}, "reservations are open positions"),
-        ({"reserved": frozenset({"sig-a", "sig-b"})}, "reservations are open positions"),
+        ({"reserved": {}}, "reservations are open positions"),
+        ({"reserved": {"sig-a": "BTCUSDT", "sig-b": "BTCUSDT"}}, "reservations are open positions"),
         ({"orders": (replace(ORDER, executed_quantity=Decimal(2)),)}, "no fill goes unnoticed"),
         ({"positions": {"BTCUSDT": ONE, "ETHUSDT": ONE}}, "fills = position = books"),
         ({"trades": (replace(FILL, quantity=Decimal(2)),)}, "fills = position = books"),
@@ -154,3 +172,24 @@ def test_a_position_closed_within_the_budget_needs_no_stop() -> None:
     assert broken(replace(FLAT, algos=())) == []
     late = replace(FLAT.entries[0], closed_at=NOON + 2 * BUDGET)
     assert broken(replace(FLAT, algos=(), entries=(late,))) == ["no position without a stop"]
+
+
+def test_rows_that_the_exchange_forgot_prove_nothing() -> None:
+    assert broken(replace(FLAT, is_complete=False)) == ["money is conserved"]
+
+
+def test_a_look_at_one_symbol_sees_what_began_there_since_and_nothing_else() -> None:
+    """A drill in a system that has traded for months judges its own trade."""
+    before = replace(ENTRY, signal_id="sig-old", client_id="p95test-old-e", symbol="ETHUSDT")
+    busy = replace(
+        FLAT,
+        entries=(before, *FLAT.entries),
+        trades=(replace(FILL, trade_id="0", symbol="ETHUSDT"), *FLAT.trades),
+        charges=(Charge(symbol="ETHUSDT", amount_usdt=Decimal(-9), charged_at=NOON),),
+        reserved={"sig-old": "ETHUSDT"},
+        positions={"ETHUSDT": ONE},
+        is_complete=False,
+    )
+    assert broken(busy)
+    assert broken(busy.since(NOON, {"BTCUSDT"})) == []
+    assert busy.since(NOON + BUDGET, {"BTCUSDT"}).entries == ()

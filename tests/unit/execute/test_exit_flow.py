@@ -348,15 +348,18 @@ async def test_manual_close_is_recorded_as_external() -> None:
     assert world.standing() == set()
 
 
-async def test_liquidation_is_recorded_as_such() -> None:
+async def test_liquidation_is_recorded_as_such_with_its_fee() -> None:
     world = World()
+    before = world.venue.core.exchange.ledger.wallet_balance()
     approved = await entered(world)
     for client_id in tuple(world.standing()):
         await world.exchange.cancel_algo(client_id)
     world.venue.price("47000")
     assert world.held() == 0
     await world.process().flow.on_order_event(BTC)
-    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.LIQUIDATION
+    closed = last(world, approved.signal_id, PositionClosed)
+    assert closed.reason is CloseReason.LIQUIDATION
+    assert closed.net_pnl_usdt == world.venue.core.exchange.ledger.wallet_balance() - before
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,9 @@ async def test_nothing_is_done_without_the_lease(holding: list[asyncio.Task[None
     under_test = keeper(flow, Stream(event("AUSDT")), is_ours=False)
     done: list[int] = []
 
-    async def work() -> None:
+    async def work() -> bool:
         done.append(1)
+        return True
 
     holding.append(asyncio.create_task(under_test.keep_lease()))
     holding.append(asyncio.create_task(under_test.every(Decimal(1), work)))

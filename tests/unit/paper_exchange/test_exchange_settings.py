@@ -34,7 +34,9 @@ def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.port, settings.tick_ms, settings.data_dir) == (2000, 50, Path("x"))
 
 
-@pytest.mark.parametrize("option", [["--port", "70000"], ["--tick-ms", "1"], ["--symbols-extra", "1000"]])
+@pytest.mark.parametrize(
+    "option", [["--port", "70000"], ["--tick-ms", "1"], ["--symbols-extra", "1000"], ["--history-kept", "5"]]
+)
 def test_values_out_of_range_are_refused(option: list[str]) -> None:
     with pytest.raises(ValidationError):
         CliApp.run(PaperSettings, cli_args=option)

@@ -100,6 +100,16 @@ def test_a_stream_asked_for_at_the_wrong_address_stays_silent(floor: Floor) -> N
     assert connection.streams == {"btcusdt@markPrice@1s"}
 
 
+def test_a_skewed_clock_does_not_hurry_the_prices(floor: Floor) -> None:
+    told = floor.venue.clock
+    floor.venue.clock = lambda: told() + 60_000
+    floor.pass_time(0)
+    assert floor.venue._cursor_ms == 0
+    floor.pass_time(200)
+    assert floor.venue._cursor_ms == 200
+    assert floor.venue.market[BTC].updated_ms == told() + 60_000
+
+
 def test_a_tick_publishes_to_whoever_listens(floor: Floor) -> None:
     public = floor.listen("btcusdt@bookTicker", "btcusdt@trade", "ethusdt@depth@100ms", "!bookTicker")
     market = floor.listen("btcusdt@aggTrade", "btcusdt@kline_5m", category="market")
