@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.servers
 
 __all__ = ["paper", "world"]
 
-EVENTS_ONLY = {"reconcile_interval_s": Decimal(60), "snapshot_interval_s": Decimal(10)}
+EVENTS_ONLY: dict[str, Any] = {"reconcile_interval_s": Decimal(60), "snapshot_interval_s": Decimal(10)}
 """So that nothing but the stream, and what hangs on a message, can be what helps."""
 
 
@@ -53,7 +54,6 @@ async def test_stop_that_is_refused_until_the_budget_is_used_up_flattens(executi
 
 
 async def test_stop_that_comes_within_the_budget_is_kept(executing: World) -> None:
-    executing.exchange.admin("POST faults", kind="throttled", operation="place_order", for_ms=1)
     executing.exchange.admin(
         "POST faults", kind="service_unavailable", operation="place_algo", role="-s", times=4
     )
