@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,14 +89,16 @@ def exchange_process(data_dir: Path, *options: str) -> Iterator[ExchangeProcess]
     command += ["--data-dir", str(data_dir), "--tick-ms", "50", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHOENIX_")}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
     try:
-        yield ExchangeProcess(process, _port_of(process))
+        port = _port_of(process)
+        # What it logs has to be read: with its pipe full the exchange would hang in the middle of a test.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield ExchangeProcess(process, port)
     finally:
         process.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait(STOP_TIMEOUT_S)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def _port_of(process: "subprocess.Popen[str]") -> int:

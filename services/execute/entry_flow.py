@@ -201,7 +201,7 @@ class EntryFlow:
         return (
             f"the exchange refused the order's time stamp, {late_s:.1f} s after its claim. Many seconds: "
             "this process was held up. Else a clock is wrong: see that this machine and the database's run "
-            f"NTP; ours is {self._exchange.clock_ahead()} ahead of the exchange's, which is corrected for"
+            f"NTP; ours was measured {self._exchange.clock_ahead().total_seconds()} s ahead of the exchange's"
         )
 
     async def _look_up(self, entry: Entry) -> None:

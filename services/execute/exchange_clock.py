@@ -15,7 +15,7 @@ from shared.supervision import Failed, attempt
 ROUND_TRIP_MS_MAX = 500
 """A slower answer says too little about the exchange's clock to correct ours by it."""
 MEASURE_INTERVAL_S = 15.0
-MEASURE_AGAIN_INTERVAL_S_MIN = 1.0
+MEASURE_AGAIN_INTERVAL_S_MIN = 0.2
 MEASURE_AGAIN_TRIES_MAX = 3
 
 _log = logs.get(__name__)
@@ -27,6 +27,7 @@ class ExchangeClock:
     def __init__(self, venue: Any, ask_time: Callable[[], Awaitable[Any]]) -> None:
         self._venue = venue
         self._ask_time = ask_time
+        self._measuring = asyncio.Lock()
         self._measured_again_at: float | None = None
 
     def ahead(self) -> timedelta:
@@ -48,21 +49,25 @@ class ExchangeClock:
         return True
 
     async def measure_again(self) -> None:
-        """Measure at once, because the exchange refused a time stamp; at most once a second."""
-        now = asyncio.get_running_loop().time()
-        last = self._measured_again_at
-        if last is not None and now - last < MEASURE_AGAIN_INTERVAL_S_MIN:
-            return
-        self._measured_again_at = now
-        before = self.ahead()
-        try:
-            for _ in range(MEASURE_AGAIN_TRIES_MAX):
-                if await self.measure():
-                    break
-        except PhoenixError as error:
-            _log.warning("clock_not_measured", error=str(error))
-            return
-        _log.warning("clock_measured_again", ahead_before=str(before), ahead=str(self.ahead()))
+        """Measure at once because the exchange refused a time stamp; who comes meanwhile waits for it."""
+        clock = asyncio.get_running_loop().time
+        async with self._measuring:
+            last = self._measured_again_at
+            if last is not None and clock() - last < MEASURE_AGAIN_INTERVAL_S_MIN:
+                return
+            before_s = self.ahead().total_seconds()
+            try:
+                for _ in range(MEASURE_AGAIN_TRIES_MAX):
+                    if await self.measure():
+                        break
+            except PhoenixError as error:
+                _log.warning("clock_not_measured", error=str(error))
+            else:
+                _log.warning(
+                    "clock_measured_again", ahead_before_s=before_s, ahead_s=self.ahead().total_seconds()
+                )
+            finally:
+                self._measured_again_at = clock()
 
     async def keep(self) -> None:
         """Loop: measure every `MEASURE_INTERVAL_S`, in every replica: each has a clock of its own."""

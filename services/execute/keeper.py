@@ -20,14 +20,15 @@ from services.execute.venue import AlgoReport, VenueAccount, VenuePosition
 from shared import lease, logs
 from shared.clock import Clock
 from shared.codec import envelop
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, DependencyDown
 from shared.ids import OrderRole
 from shared.models import AccountSnapshot
 from shared.rabbitmq_client import Publisher
-from shared.supervision import Failed, attempt
+from shared.supervision import Done, Failed, attempt
 from shared.values import SnapshotPosition
 
 RETRY_S = 1.0
+"""What could not be done because a dependency is away is tried again after this."""
 
 _log = logs.get(__name__)
 
@@ -71,11 +72,17 @@ class Keeper:
     async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[bool]]) -> None:
         """Loop: do `work` every `interval_s` while this replica holds the lease, soon again if it failed."""
         while True:
-            if self._holds:
-                succeeded = await work()
-                await asyncio.sleep(float(interval_s) if succeeded else RETRY_S)
-            else:
+            if not self._holds:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
+                continue
+            match await attempt(work()):
+                case Failed(DependencyDown() as down):
+                    _log.warning("keeper_waits", reason=str(down))
+                    await asyncio.sleep(RETRY_S)
+                case Failed(error):
+                    raise error
+                case Done(succeeded):
+                    await asyncio.sleep(float(interval_s) if succeeded else RETRY_S)
 
     async def follow_orders(self) -> None:
         """Loop: look at a symbol when the exchange tells that an order there is done; at all after a gap."""

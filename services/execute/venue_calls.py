@@ -26,6 +26,8 @@ from shared.errors import ExchangeUnavailable, PhoenixError
 
 Endpoint = Callable[[dict[str, Any]], Awaitable[Any]]
 
+TIME = "time"
+
 _URGENCIES: dict[str, Urgency] = {
     "place_entry": Urgency.ENTRY,
     "best_prices": Urgency.ENTRY,
@@ -72,11 +74,13 @@ class VenueCalls:
             with metrics.EXCHANGE_SECONDS.labels(operation=operation).time():
                 return await self.translated(operation, endpoint(params or {}), is_read=is_read)
         except ClockSkewed:
+            if operation == TIME:
+                raise
             await self.clock.measure_again()  # so that whoever tries again is stamped with the right time
             raise
 
     async def _ask_time(self) -> Any:
-        return await self.call("time", self._venue.fapiPublicGetTime, is_read=True)
+        return await self.call(TIME, self._venue.fapiPublicGetTime, is_read=True)
 
     async def find(self, operation: str, endpoint: Endpoint, params: dict[str, Any]) -> Any:
         """Call an endpoint about one order; None when the exchange does not know it."""
