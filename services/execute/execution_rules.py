@@ -73,18 +73,21 @@ def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | N
     """Return the books of a position that is flat, or None while its closing fills are not all visible yet.
 
     Fills belong to the position by the entry's order id, then by being on the closing side afterwards,
-    until the quantity is used up: whatever trades later, or beyond it, belongs to somebody else.
+    until the quantity is used up: whatever trades later, or beyond it, belongs to somebody else. Afterwards
+    is told by the trades' numbers, which grow with every trade of a symbol; clocks are set now and then.
     """
     closing_side = OrderSide.closing(entry.side)
     entering = tuple(each for each in trades if each.order_id == entry.exchange_order_id)
+    if total_quantity(entering) < entry.filled_quantity:
+        return None
+    entered_with = min(_number(each) for each in entering)
     exiting: list[VenueTrade] = []
     open_quantity = entry.filled_quantity
-    assert entry.first_fill_at is not None
-    for each in sorted(trades, key=lambda trade: (trade.filled_at, int(trade.trade_id))):
-        if each.side is closing_side and open_quantity > ZERO and each.filled_at >= entry.first_fill_at:
+    for each in sorted(trades, key=_number):
+        if each.side is closing_side and open_quantity > ZERO and _number(each) > entered_with:
             exiting.append(_up_to(open_quantity, each))
             open_quantity -= exiting[-1].quantity
-    if open_quantity > ZERO or total_quantity(entering) < entry.filled_quantity:
+    if open_quantity > ZERO:
         return None
     turnover = sum((each.price * each.quantity for each in exiting), ZERO)
     return ClosedBooks(
@@ -95,6 +98,10 @@ def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | N
         exit_order_id=exiting[-1].order_id,
         fills=(*entering, *exiting),
     )
+
+
+def _number(fill: VenueTrade) -> int:
+    return int(fill.trade_id)
 
 
 def _up_to(quantity: Decimal, fill: VenueTrade) -> VenueTrade:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from services.execute import execution_rules, facts
 from services.execute.error_classes import ClockSkewed, VenueRefused
 from services.execute.execution_rules import ClosedBooks
-from services.execute.order_state import Entry, EntryState
+from services.execute.order_state import FINAL, Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep
 from services.execute.reconciliation import protection_ids
 from services.execute.venue import AlgoReport, OrderRow, OrderSide
@@ -26,7 +26,8 @@ from shared.values import CloseReason, Severity
 
 FILLS_READS_MAX = 5
 FILLS_READ_INTERVAL_S = 0.1
-CLOCK_MARGIN = timedelta(seconds=1)
+CLOCK_MARGIN = timedelta(minutes=1)
+"""How far the exchange's clock may have been set back since the entry, and its fills still be found."""
 CLOSE_TRIES_MAX = 3
 CLOSE_RETRY_S = 0.25
 
@@ -103,7 +104,11 @@ class ExitFlow:
         async with self._symbols[entry.symbol]:
             if await self._held_quantity(entry) is not None:
                 return False
-            return await self._settle_flat(entry)
+            # After that look: whoever closed it has recorded before why, and the caller's copy may be older.
+            now_stands = await self._store.entry(entry.signal_id)
+            if now_stands is None or now_stands.state in FINAL:
+                return True
+            return await self._settle_flat(now_stands)
 
     async def _reduce(self, entry: Entry, quantity: Decimal, attempt: int, asked_at: datetime) -> bool:
         """Send one closing order; True when it was filled.

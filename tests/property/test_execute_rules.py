@@ -113,14 +113,17 @@ def stories(draw: st.DrawFn) -> tuple[Entry, list[VenueTrade], list[VenueTrade]]
     return opened, ours, [*foreign, *before]
 
 
+NUMBERED_FROM = 1_000
+
+
 def _fill(number: int, order: str, way: OrderSide, lots: int, draw: st.DrawFn) -> VenueTrade:
     return trade(
         number if number > 0 else 0,
         order,
         way,
         str(Decimal(lots) / 1000),
-        trade_id=str(number + 1_000),
-        filled_at=NOON + timedelta(milliseconds=number),
+        trade_id=str(number + NUMBERED_FROM),
+        filled_at=NOON + timedelta(milliseconds=number, seconds=draw(st.integers(-5, 5))),  # clocks are set
         price=Decimal(draw(st.integers(4_000_000, 6_000_000))) / 100,
         fee_usdt=draw(st.decimals("0", "5", places=8)),
         realised_pnl_usdt=draw(st.decimals("-50", "50", places=8)),
@@ -158,7 +161,7 @@ def test_books_wait_until_every_fill_is_visible(
     opened, ours, foreign = story
     hidden = data.draw(st.sampled_from(ours))
     closing = OrderSide.closing(opened.side)
-    before = [each for each in foreign if each.filled_at < NOON]
+    before = [each for each in foreign if int(each.trade_id) < NUMBERED_FROM]
     visible = [each for each in [*ours, *before] if each is not hidden]
     assert close_books(opened, visible) is None, "a fill that is missing must not be made up by older trades"
     assert closing in OrderSide

@@ -554,3 +554,19 @@ class _Frozen:
         attempt: int | None = await self._inner.next_close_attempt(signal_id)
         await self._meanwhile()
         return attempt
+
+
+async def test_older_copy_of_an_entry_does_not_hide_who_closed_it() -> None:
+    """A ban or a lost answer between closing and settling gave reconciliation time to read it before."""
+    world = World()
+    approved = await entered(world)
+    read_before = world.store.entries[approved.signal_id]
+    world.venue.fail("GET userTrades", unavailable())
+    with pytest.raises(ExchangeUnavailable):
+        await close(world)
+    assert world.held() == 0
+    assert await world.process().exits.settle(read_before)
+    closed = last(world, approved.signal_id, PositionClosed)
+    assert closed.reason is CloseReason.EXIT_SIGNAL
+    assert await world.process().exits.settle(read_before), "settled before: nothing is told twice"
+    assert len([e for e in world.told(approved.signal_id) if isinstance(e, PositionClosed)]) == 1
