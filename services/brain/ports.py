@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
+from services.brain.rate_windows import Ask
 from shared.market import Bar, Tick
 from shared.models import Envelope
 from shared.values import Analysis, Signal
@@ -119,4 +120,12 @@ class AcceptsSignals(Protocol):
 
     async def accept(self, signal: Signal) -> None:
         """Return when the broker has confirmed the signal; raise `BrokerUnavailable` when it has not."""
+        ...
+
+
+class CountsTogether(Protocol):
+    """Counts requests for all replicas."""
+
+    async def judge(self, asks: Sequence[Ask]) -> Sequence[float]:
+        """Return for each question 0 when a place was taken, else for how many seconds there is none."""
         ...
