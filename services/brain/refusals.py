@@ -69,8 +69,8 @@ _TOO_MANY = {
     Budget.ENTRIES: (
         "{limit} entries came from {sender} within a minute, counted over all replicas. This one was not"
         " taken and will not be traded: TradingView does not send it again after a 429. There is a place"
-        " again in {wait_s} s. Exits are counted apart and are still taken. If so many entries are meant, raise"
-        " PHOENIX_RATE_LIMIT_PER_MINUTE; behind a tunnel all senders share one address."
+        " again in {wait_s} s. Exits are counted apart and are still taken. If so many entries are meant,"
+        " raise PHOENIX_RATE_LIMIT_PER_MINUTE; behind a tunnel all senders share one address."
     ),
     Budget.EXITS: (
         "{limit} exits of {symbol} were taken from {sender} within a minute. This one was not, and"
