@@ -95,7 +95,7 @@ async def test_database_away_does_not_stop_the_webhook_and_loses_nothing(
     world: World, servers: Servers
 ) -> None:
     async with world.brain() as client:
-        await asyncio.to_thread(servers.stop, "postgres")  # freezing it would leave the open connections alive
+        await asyncio.to_thread(servers.stop, "postgres")  # frozen, it would go on serving who is connected
         try:
             signal_id = await accepted(client, world.alert())
             assert world.about(signal_id) == []
