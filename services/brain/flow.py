@@ -143,6 +143,8 @@ class BrainFlow:
         age = now - born_at(signal)
         if age > self._rules.entry_age_max:  # before anything is loaded: a long outage must not hold up exits
             return _ended(signal, OutcomeKind.EXPIRED, f"too old: {age.total_seconds():.0f} s")
+        if signal.alert_time is not None and await self._records.is_superseded(signal, born_at(signal)):
+            return _ended(signal, OutcomeKind.EXPIRED, "superseded")  # sent again after a 503, say
         assessment = await self.assess(signal)
         if assessment is None:
             return _ended(signal, OutcomeKind.REJECTED, "no price")

@@ -50,7 +50,7 @@ WIDE = msgspec.structs.replace(
 REPLICAS = 4
 PROPOSALS = len(SYMBOLS)
 ROUNDS = int(os.environ.get("RISK_BOUNDARY_ROUNDS", "2"))
-"""How often in a row the boundary must hold; before a release 50: RISK_BOUNDARY_ROUNDS=50 pytest -k boundary"""
+"""How often in a row the boundary must hold; before a release: RISK_BOUNDARY_ROUNDS=50 pytest -k boundary"""
 ROUND_S_MAX = 60
 
 
@@ -286,6 +286,37 @@ async def test_snapshot_heals_lost_facts_both_ways(world: World) -> None:
         assert await state_of(world, f"external:{B}") == ("released", "snapshot")
         await approved_in(world, replica, B)
     assert await decided(world) == {"approved": 2, "symbol_busy": 1}
+
+
+async def test_approval_that_was_never_executed_is_free_again_once_it_cannot_be_any_more(
+    world: World,
+) -> None:
+    """EXECUTE was dead for a minute: no fact, no snapshot; then one that shows nothing."""
+    async with world.replica(WIDE) as replica:
+        await world.report(replica)
+        signal_id = (await approved_in(world, replica, A)).signal.signal_id
+        await world.report(replica, age_s=-43)  # valid for 30 s, and for 14 s more it might appear
+        assert await state_of(world, signal_id) == ("held", None)
+        await world.report(replica, age_s=-59)
+        assert await state_of(world, signal_id) == ("released", "never_seen")
+        ended = OrderEnded(
+            signal_id=signal_id,
+            symbol=A,
+            client_id="p95test-x-e",
+            outcome=OutcomeKind.EXPIRED,
+            reason="approval_expired",
+        )
+        for _ in range(2):  # EXECUTE is back and says what became of it, late and twice
+            await replica.flow.on_order_ended(told(ended), ended)
+        assert await state_of(world, signal_id) == ("released", "expired: approval_expired")
+        await approved_in(world, replica, A)
+    assert await decided(world) == {"approved": 2}
+
+
+async def test_without_any_account_snapshot_nothing_is_approved(world: World) -> None:
+    async with world.replica() as replica:
+        await approved_in(world, replica, A)
+    assert await decided(world) == {"account_data_stale": 1}
 
 
 async def test_old_account_data_approves_nothing(world: World) -> None:
