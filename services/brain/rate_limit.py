@@ -84,12 +84,12 @@ class RateLimit:
 
     async def take(self, claim: Claim) -> Full | None:
         """Take a place for one request; return what is full when there is none."""
-        wait_s = self._full.wait_s(claim.key, self._clock_s())
+        wait_s, is_news = self._full.wait_s(claim.key, self._clock_s()), False
         if not wait_s:
             wait_s = await self._turns.take(Ask(claim.key, self._limit))
-        if not wait_s:
-            return None
-        is_news = self._full.note(claim.key, wait_s, self._clock_s())
+            if not wait_s:
+                return None
+            is_news = self._full.note(claim.key, wait_s, self._clock_s())
         return Full(claim=claim, limit=self._limit, wait_s=wait_s, is_news=is_news)
 
     async def give_back(self, claim: Claim) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 WINDOW_S = 60
 KEYS_MAX = 2_000
+REMEMBERED_S = 1
+"""How long a full window is taken to be full without asking: another replica may give places back."""
 GIVE_BACK = 0
 """As a limit: nothing is asked for; the newest take is undone."""
 
@@ -46,6 +48,7 @@ class Windows:
 
 class _Fullness(NamedTuple):
     until: float
+    noted_at: float
     told_at: float
 
 
@@ -56,16 +59,18 @@ class FullWindows:
         self._full: OrderedDict[str, _Fullness] = OrderedDict()
 
     def wait_s(self, key: str, now: float) -> float:
-        """Return for how many seconds more the window is full, 0 when that is not known."""
+        """Return for how many seconds more the window is full, 0 when that is not known for certain."""
         known = self._full.get(key)
-        return 0.0 if known is None else max(known.until - now, 0.0)
+        if known is None or known.noted_at + REMEMBERED_S <= now:
+            return 0.0
+        return max(known.until - now, 0.0)
 
     def note(self, key: str, wait_s: float, now: float) -> bool:
-        """Note that a window is full for so long; True when that was not told in the last 60 s."""
+        """Note the answer that a window is full for so long; True when it was not told in the last 60 s."""
         known = self._full.get(key)
         is_news = known is None or known.told_at + WINDOW_S <= now
         told_at = now if known is None or is_news else known.told_at
-        self._full[key] = _Fullness(now + wait_s, told_at)
+        self._full[key] = _Fullness(now + wait_s, now, told_at)
         self._full.move_to_end(key)
         if len(self._full) > KEYS_MAX:
             self._full.popitem(last=False)
@@ -75,4 +80,4 @@ class FullWindows:
         """Forget that a window is full: a place in it has been given back."""
         known = self._full.get(key)
         if known is not None:
-            self._full[key] = known._replace(until=known.told_at)
+            self._full[key] = known._replace(until=known.noted_at)

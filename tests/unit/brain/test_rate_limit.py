@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.brain.rate_limit import ALONE_S, ANSWER_TIMEOUT_S, Budget, Claim, RateLimit, claim_of
-from services.brain.rate_windows import WINDOW_S, Ask, Windows
+from services.brain.rate_windows import REMEMBERED_S, WINDOW_S, Ask, Windows
 from shared.errors import RedisUnavailable
 from shared.values import Action
 from tests.unit.brain.builders import signal
@@ -99,6 +99,18 @@ async def test_place_given_back_can_be_taken_by_another_replica(together: Togeth
     await taken(one, ENTRY, LIMIT + 1)
     await one.give_back(ENTRY)
     assert await taken(other, ENTRY, 2) == [True, False]
+
+
+async def test_place_given_back_by_one_replica_is_found_by_one_that_knew_the_window_full(
+    together: Together,
+) -> None:
+    """After an outage of the broker the first sends give back what the second ones need."""
+    one, other = together.limit(), together.limit()
+    await taken(one, ENTRY, LIMIT)
+    assert await taken(other, ENTRY, 1) == [False]
+    await one.give_back(ENTRY)
+    together.now = REMEMBERED_S
+    assert await taken(other, ENTRY, 1) == [True]
 
 
 async def test_place_given_back_is_not_refused_from_memory(together: Together) -> None:

@@ -1,6 +1,6 @@
 """Moving windows: exact at their edge, fair to who waits, and bounded whoever sends."""
 
-from services.brain.rate_windows import GIVE_BACK, KEYS_MAX, WINDOW_S, Ask, FullWindows, Windows
+from services.brain.rate_windows import GIVE_BACK, KEYS_MAX, REMEMBERED_S, WINDOW_S, Ask, FullWindows, Windows
 
 ASK = Ask("somebody", 3)
 UNDO = Ask("somebody", GIVE_BACK)
@@ -55,12 +55,14 @@ def test_of_too_many_senders_the_least_recent_is_forgotten() -> None:
     assert len(windows._taken) == KEYS_MAX
 
 
-def test_a_full_window_is_known_until_it_has_room() -> None:
+def test_a_full_window_is_remembered_for_a_moment_and_never_longer_than_it_is_full() -> None:
     full = FullWindows()
     assert full.wait_s("somebody", 0) == 0
     full.note("somebody", 10, 0)
-    assert (full.wait_s("somebody", 4), full.wait_s("somebody", 10)) == (6, 0)
-    assert full.wait_s("somebody else", 4) == 0
+    assert (full.wait_s("somebody", 0.75), full.wait_s("somebody", REMEMBERED_S)) == (9.25, 0)
+    assert full.wait_s("somebody else", 0.75) == 0
+    full.note("somebody", 0.5, 20)
+    assert (full.wait_s("somebody", 20.25), full.wait_s("somebody", 20.5)) == (0.25, 0)
 
 
 def test_fullness_is_news_once_in_a_window() -> None:
@@ -74,8 +76,8 @@ def test_a_place_given_back_ends_fullness_and_is_no_new_news() -> None:
     full.note("somebody", 10, 0)
     full.forget("somebody")
     full.forget("nobody")
-    assert full.wait_s("somebody", 1) == 0
-    assert full.note("somebody", 10, 1) is False
+    assert full.wait_s("somebody", 0.5) == 0
+    assert full.note("somebody", 10, 0.5) is False
 
 
 def test_full_windows_are_bounded() -> None:
