@@ -12,7 +12,7 @@ from shared.settings import Settings
 
 def _listed(value: object) -> object:
     """Split a text at its commas."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]

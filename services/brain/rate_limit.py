@@ -20,6 +20,7 @@ from shared.turns import Turns
 from shared.values import Action, Signal
 
 ANSWER_TIMEOUT_S = 0.25
+"""With the broker's confirm it must stay below nginx's patience with an instance, see nginx.conf."""
 LOOKS_FOR_ANSWER = 5
 ALONE_S = 5.0
 """How long an instance counts by itself before it asks Redis again."""
@@ -68,7 +69,7 @@ def claim_of(signal: Signal, sender: str) -> Claim:
 
 
 class RateLimit:
-    """Counts requests, together with the other replicas or alone; implements `LimitsSenders`."""
+    """Counts requests, together with the other replicas or alone."""
 
     def __init__(
         self, together: CountsTogether, limit: int, clock_s: Callable[[], float] = time.monotonic
