@@ -27,13 +27,19 @@ _log = logs.get(__name__)
 
 
 class Problem(Exception):
-    """An answer that says what was wrong and what to do (RFC 9457)."""
+    """An answer that says what was wrong and what to do (RFC 9457).
 
-    def __init__(self, status: int, title: str, detail: str, **extra: object) -> None:
+    With status 429 and 503 it also says after how many seconds to try again.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, retry_after_s: int = RETRY_AFTER_S, **extra: object
+    ) -> None:
         super().__init__(f"{status} {title}: {detail}")
         self.status = status
         self.title = title
         self.detail = detail
+        self.retry_after_s = retry_after_s
         self.extra = extra
 
 
@@ -46,7 +52,7 @@ def problem_response(problem: Problem) -> Response:
         "detail": problem.detail,
         **problem.extra,
     }
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status in (429, 503) else None
+    headers = {"Retry-After": str(problem.retry_after_s)} if problem.status in (429, 503) else None
     return Response(
         msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
     )

@@ -161,6 +161,7 @@ async def _serve(
             log_config=None,
             timeout_graceful_shutdown=HTTP_DRAIN_S,
             timeout_keep_alive=KEEP_ALIVE_S,
+            proxy_headers=False,  # who is at the other end stays visible; whom to believe is a setting
         )
     )
     runtime.spawn("event_loop_lag", _measure_lag)

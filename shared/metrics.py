@@ -17,6 +17,9 @@ WEBHOOK_SECONDS = Histogram(
 AUTH_FAILURES = Counter(
     "phoenix_auth_failures_total", "Requests refused for a wrong or missing secret.", ["door"]
 )
+RATE_LIMIT_ALONE = Gauge(
+    "phoenix_rate_limit_alone", "1 while this instance counts requests by itself: Redis does not answer."
+)
 SIGNAL_OUTCOMES = Counter(
     "phoenix_signal_outcomes_total", "Signals ended, by outcome and reason.", ["outcome", "reason"]
 )

@@ -20,6 +20,10 @@ from shared.errors import RedisUnavailable
 CONNECT_TIMEOUT_S = 3.0
 SOCKET_TIMEOUT_S = 3.0  # above every `block` we use; the library does not add the block time by itself
 HEALTH_CHECK_INTERVAL_S = 15
+CONNECTIONS_MAX = 500
+"""One command at a time uses a connection; with the library's 100, what a burst asks beyond them fails as if
+Redis were away.
+"""
 
 
 class RedisClient:
@@ -33,6 +37,7 @@ class RedisClient:
             decode_responses=True,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
+            max_connections=CONNECTIONS_MAX,
             health_check_interval=HEALTH_CHECK_INTERVAL_S,
             retry=Retry(NoBackoff(), 0),
         )

@@ -9,7 +9,9 @@ from services.brain.doors import Keys
 from services.brain.flow import BrainFlow, Rules
 from services.brain.housekeeping import Housekeeping
 from services.brain.known_symbols import KnownSymbols
-from services.brain.message_publisher import SignalPublisher
+from services.brain.message_publisher import CONFIRM_TIMEOUT_S, SignalPublisher
+from services.brain.rate_limit import RateLimit
+from services.brain.shared_windows import SharedWindows
 from services.brain.signal_analyzer import SCORERS, Minimums
 from services.brain.signals_api import add_analyze, add_reads
 from services.brain.store import BrainReads, BrainStore
@@ -49,7 +51,8 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
     runtime.on_drain(outbox.flush_marks)
 
     app = create_app(runtime, "BRAIN", DESCRIPTION)
-    intake = _intake(runtime, settings, symbols, publisher)
+    rate_limit = RateLimit(SharedWindows(redis), settings.rate_limit_per_minute)
+    intake = _intake(runtime, settings, symbols, publisher, rate_limit)
     add_webhook(app, intake)
     add_analyze(app, flow, intake)
     add_reads(app, BrainReads(database), utc_now)
@@ -68,7 +71,8 @@ async def _connect(runtime: Runtime, settings: BrainSettings) -> tuple[Database,
         ping_as="postgresql",
     )
     publisher = await runtime.open(
-        Publisher(settings.amqp_url.get_secret_value(), runtime.holder), ping_as="rabbitmq"
+        Publisher(settings.amqp_url.get_secret_value(), runtime.holder, confirm_timeout_s=CONFIRM_TIMEOUT_S),
+        ping_as="rabbitmq",
     )
     redis = await runtime.open(
         RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
@@ -102,7 +106,13 @@ def _rules(settings: BrainSettings) -> Rules:
     )
 
 
-def _intake(runtime: Runtime, settings: BrainSettings, symbols: KnownSymbols, publisher: Publisher) -> Intake:
+def _intake(
+    runtime: Runtime,
+    settings: BrainSettings,
+    symbols: KnownSymbols,
+    publisher: Publisher,
+    rate_limit: RateLimit,
+) -> Intake:
     return Intake(
         keys=Keys(
             webhook_secret=settings.webhook_secret.get_secret_value(),
@@ -114,6 +124,8 @@ def _intake(runtime: Runtime, settings: BrainSettings, symbols: KnownSymbols, pu
         dedupe_window_s=settings.dedupe_window_s,
         clock=utc_now,
         publisher=SignalPublisher(publisher, runtime.holder),
+        rate_limit=rate_limit,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

@@ -1,10 +1,24 @@
-"""What BRAIN can be told: secrets, gates, ages, windows. It must never read anything but the settings."""
+"""What BRAIN can be told: secrets, limits, gates, ages, windows. It must never read anything else."""
 
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from shared.settings import Settings
+
+
+def _listed(value: object) -> object:
+    """Split a text at its commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
+"""Addresses or networks, separated by commas."""
+
+LOOPBACK = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
 
 
 class BrainSettings(Settings):
@@ -13,6 +27,18 @@ class BrainSettings(Settings):
     brain_db_password: SecretStr = Field(description="Password of the database role phoenix_brain.")
     webhook_secret: SecretStr = Field(
         min_length=16, description="Secret of the webhook: body field, path token or HMAC key."
+    )
+    rate_limit_per_minute: int = Field(
+        120,
+        ge=1,
+        le=1_000_000,
+        description="How many webhook requests one sender may make in any minute, over all replicas; entries,"
+        " the exits of each symbol, and refused requests are counted apart.",
+    )
+    trusted_proxies: Networks = Field(
+        LOOPBACK,
+        description="Who may say in X-Real-IP where a request comes from, as addresses or networks separated"
+        " by commas: our nginx and nobody else.",
     )
     scorer: str = Field("phoenix95", description="Name of the scorer that rates entries.")
     confidence_default: Decimal = Field(

@@ -144,10 +144,21 @@ class BrainFlow:
         age = now - born_at(signal)
         if age > self._rules.entry_age_max:  # before anything is loaded: a long outage must not hold up exits
             return _ended(signal, OutcomeKind.EXPIRED, f"too old: {age.total_seconds():.0f} s")
-        assessment = await self.assess(signal)
+        is_superseded, assessment = await asyncio.gather(self._is_superseded(signal), self.assess(signal))
+        if is_superseded:
+            return _ended(signal, OutcomeKind.EXPIRED, "superseded")
         if assessment is None:
             return _ended(signal, OutcomeKind.REJECTED, "no price")
         return AnalysisCompleted(signal=signal, analysis=assessment.analysis, edge=assessment.edge)
+
+    async def _is_superseded(self, signal: Signal) -> bool:
+        """Tell whether the strategy has left since it made this alert: it came late, after a 503 for example.
+
+        EXECUTE compares receipts when it claims an entry; those of a late alert are in the wrong order.
+        """
+        if signal.alert_time is None:
+            return False
+        return await self._records.is_superseded(signal, born_at(signal))
 
     async def _record(
         self, tx: object, signal: Signal, answer: Message, told: tuple[Envelope, Envelope]

@@ -15,7 +15,7 @@ from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
 from services.brain.ports import Overdue
 from shared.clock import Clock
 from shared.models import Envelope
-from shared.values import Analysis, Signal
+from shared.values import Action, Analysis, Signal
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,6 +91,15 @@ class MemoryRecords:
     async def record_signal(self, tx: Journal, signal: Signal, analysis: Analysis | None) -> None:
         """Record an accepted signal; one that is there already stays as it was."""
         _put_new(tx, self.signals, signal.signal_id, (signal, analysis, self._clock()))
+
+    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`."""
+        return any(
+            exit_.alert_time is not None and min(exit_.alert_time, exit_.received_at) > born_at
+            for exit_, _, _ in self.signals.values()
+            if exit_.action is Action.EXIT
+            and (exit_.symbol, exit_.strategy) == (signal.symbol, signal.strategy)
+        )
 
     async def tell(self, tx: Journal, told: Sequence[tuple[str, Envelope]]) -> None:
         """Add messages to the stories of signals; what a story holds already stays as it was."""

@@ -6,6 +6,10 @@ from shared.rabbitmq_client import Publisher
 from shared.values import Signal
 
 PRODUCER = "brain"
+CONFIRM_TIMEOUT_S = 1.0
+"""TradingView hangs up after 3 s and does not send again then. Within them nginx must have got an answer from
+one instance or, when that gave none, asked another: the sum is kept in infrastructure/nginx_lb/nginx.conf.
+"""
 
 
 class SignalPublisher:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
+from services.brain.rate_windows import Ask
 from shared.market import Bar, Tick
 from shared.models import Envelope
 from shared.values import Analysis, Signal
@@ -63,6 +64,12 @@ class RecordsSignals(Protocol):
 
     async def book_trade(self, tx: Transaction, trade: ClosedTrade) -> None:
         """Book a closed trade, once."""
+        ...
+
+    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`, by the time in
+        its alert; one that names none supersedes nothing.
+        """
         ...
 
     async def open_positions(self) -> int:
@@ -119,4 +126,12 @@ class AcceptsSignals(Protocol):
 
     async def accept(self, signal: Signal) -> None:
         """Return when the broker has confirmed the signal; raise `BrokerUnavailable` when it has not."""
+        ...
+
+
+class CountsTogether(Protocol):
+    """Counts requests for all replicas."""
+
+    async def judge(self, asks: Sequence[Ask]) -> Sequence[float]:
+        """Return for each question 0 when a place was taken, else for how many seconds there is none."""
         ...

@@ -21,6 +21,15 @@ INSERT INTO signals (signal_id, origin, strategy, symbol, action, confidence, pr
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT DO NOTHING
 
+-- name: is_superseded
+-- By the alerts' own times, which have whole seconds: an exit of the same second is the first half of a reversal. The
+-- receipt only narrows the search; it is later than the alert, give or take a clock.
+SELECT EXISTS (
+    SELECT FROM signals
+    WHERE symbol = $1 AND strategy = $2 AND action = 'exit' AND received_at > $3::timestamptz - interval '1 minute'
+      AND alert_time IS NOT NULL AND least(alert_time, received_at) > $3
+)
+
 -- name: tell
 INSERT INTO story (correlation_id, event_id, causation_id, schema, producer, occurred_at, payload)
 SELECT told.correlation_id, told.event_id, told.causation_id, told.schema, told.producer, told.occurred_at,

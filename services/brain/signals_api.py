@@ -12,8 +12,9 @@ from services.brain import webhook_docs
 from services.brain.alert_body import AlertFault, MalformedBody, fields_of
 from services.brain.alerts import signal_from
 from services.brain.flow import BrainFlow
+from services.brain.refusals import BodyTooLarge, problem_of
 from services.brain.store import BrainReads
-from services.brain.webhook import BodyTooLarge, Intake, problem_of, read_body
+from services.brain.webhook import Intake, read_body
 from shared.clock import Clock
 from shared.http_api import Problem, json_response, problem_response
 from shared.values import Action

@@ -68,6 +68,12 @@ class BrainStore:
             analysis,
         )
 
+    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`."""
+        return bool(
+            await self._database.fetch_value(_SQL["is_superseded"], signal.symbol, signal.strategy, born_at)
+        )
+
     async def tell(self, tx: Connection, told: Sequence[tuple[str, Envelope]]) -> None:
         """Add messages to the stories of signals; what a story holds already stays as it was."""
         await tx.execute(

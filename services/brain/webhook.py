@@ -1,5 +1,5 @@
-"""The HTTP edge for alerts: size, proof, fields, durable publish, answer. Nothing slow, no database, no Redis
-(P1).
+"""The HTTP edge for alerts: size, proof, fields, rate limit, durable publish, answer. Nothing slow, no
+database (P1).
 
 200 means that the broker has confirmed the signal. Everything else is a problem document that says what was
 wrong and what to do; TradingView re-sends after a 503 by itself. It must never log or keep a secret.
@@ -15,29 +15,29 @@ from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 
 from services.brain import webhook_docs
-from services.brain.alert_body import MASK, AlertFault, MalformedBody, fields_of
+from services.brain.alert_body import fields_of
 from services.brain.alerts import Receipt, signal_from
 from services.brain.doors import DoorClosed, Keys, body_door, outer_doors, require_all
 from services.brain.ports import AcceptsSignals
+from services.brain.rate_limit import Budget, Claim, RateLimit, claim_of
+from services.brain.refusals import BODY_BYTES_MAX, FAULTS, BodyTooLarge, TooMany, problem_of
+from services.brain.sender import Network, sender_of
 from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import BrokerUnavailable
-from shared.http_api import Problem, json_response, problem_response
+from shared.http_api import json_response, problem_response
 from shared.values import Signal
 
-BODY_BYTES_MAX = 16 * 1024
 PATH = "/webhook/tradingview"
 
 _log = logs.get(__name__)
 
 
-class BodyTooLarge(Exception):
-    """More bytes than an alert may have."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """What alerts are received with: proofs, defaults, the symbols in force, and who makes them durable."""
+    """What alerts are received with: proofs, limits, defaults, the symbols in force, who makes them
+    durable.
+    """
 
     keys: Keys
     instance: str
@@ -46,6 +46,13 @@ class Intake:
     dedupe_window_s: int
     clock: Clock
     publisher: AcceptsSignals
+    rate_limit: RateLimit
+    trusted_proxies: Collection[Network]
+
+    def sender(self, request: Request) -> str:
+        """Return who sent a request."""
+        peer = None if request.client is None else request.client.host
+        return sender_of(peer, request.headers.get("x-real-ip"), self.trusted_proxies)
 
     def receipt(self) -> Receipt:
         """Return the circumstances of an alert that comes in now."""
@@ -88,55 +95,18 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def problem_of(error: Exception, secrets: tuple[str, ...] = ()) -> tuple[Problem, str]:
-    """Return how a refused alert is answered, and a short reason for the metric."""
-    match error:
-        case BodyTooLarge():
-            detail = f"An alert has at most {BODY_BYTES_MAX} bytes; shorten the message."
-            return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "alert too large", detail), "too_large"
-        case DoorClosed(door=door):
-            return Problem(HTTPStatus.UNAUTHORIZED, "secret missing or wrong", _PROOFS), f"door_{door}"
-        case MalformedBody():
-            detail = f"{error}. Quote every placeholder and send one JSON object."
-            return Problem(HTTPStatus.BAD_REQUEST, "not a JSON object", detail), "malformed"
-        case AlertFault(field=field):
-            given = None if error.given is None else _masked(error.given, secrets)
-            return (
-                Problem(
-                    HTTPStatus.UNPROCESSABLE_ENTITY,
-                    "alert does not fit",
-                    _masked(str(error), secrets),
-                    field=field,
-                    given=given,
-                    advice=error.advice,
-                ),
-                field,
-            )
-        case BrokerUnavailable():
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "alert not durable", _AGAIN), "broker"
-    raise error
-
-
-_PROOFS = (
-    "Prove who you are with one of: the body field `secret`, the address /webhook/tradingview/{secret}, the"
-    " header X-Signature (hex HMAC-SHA256 of X-Timestamp, a dot and the body), or the operator's X-API-Key."
-    " The secret is PHOENIX_WEBHOOK_SECRET in phoenix.env."
-)
-_AGAIN = (
-    "The message broker did not confirm the alert, so it is not accepted. Send it again: TradingView does so"
-    " by itself, and an alert that was stored after all is recognised."
-)
-
-
 async def _receive(request: Request, token: str | None, intake: Intake) -> Response:
     started = time.perf_counter()
-    receipt = intake.receipt()
+    receipt, sender = intake.receipt(), intake.sender(request)
     try:
         signal = _signal(request, token, await read_body(request), intake, receipt)
-        crash_points.reach("webhook.before_publish")
-        await intake.publisher.accept(signal)
-        crash_points.reach("webhook.confirmed")
-    except (BodyTooLarge, DoorClosed, MalformedBody, AlertFault, BrokerUnavailable) as error:
+        await _accept(signal, sender, intake)
+    except FAULTS as error:
+        if isinstance(error, DoorClosed):
+            metrics.AUTH_FAILURES.labels(door=f"webhook_{error.door}").inc()
+        full = await intake.rate_limit.take(Claim(budget=Budget.REFUSED, sender=sender))
+        return _refused(error if full is None else TooMany(full), receipt)
+    except (TooMany, BrokerUnavailable) as error:
         return _refused(error, receipt)
     except ClientDisconnect:
         metrics.WEBHOOK_REQUESTS.labels(status="none", reason="client_left").inc()
@@ -166,16 +136,30 @@ def _signal(request: Request, token: str | None, body: bytes, intake: Intake, re
     return signal_from(fields, receipt)
 
 
+async def _accept(signal: Signal, sender: str, intake: Intake) -> None:
+    claim = claim_of(signal, sender)
+    full = await intake.rate_limit.take(claim)
+    if full is not None:
+        raise TooMany(full)
+    crash_points.reach("webhook.before_publish")
+    try:
+        await intake.publisher.accept(signal)
+    except BrokerUnavailable:
+        await intake.rate_limit.give_back(claim)  # or TradingView's four sends would use up four places
+        raise
+    crash_points.reach("webhook.confirmed")
+
+
 def _refused(error: Exception, receipt: Receipt) -> Response:
     problem, reason = problem_of(error, receipt.secrets)
     metrics.WEBHOOK_REQUESTS.labels(status=str(int(problem.status)), reason=reason).inc()
-    if isinstance(error, DoorClosed):
-        metrics.AUTH_FAILURES.labels(door=f"webhook_{error.door}").inc()
-    _log.warning("alert_refused", status=int(problem.status), reason=reason, title=problem.title)
-    return problem_response(problem)
-
-
-def _masked(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+    response = problem_response(problem)
+    match error:
+        case TooMany(full=full):
+            if full.is_news:  # a flood must not flood the log as well; the metric counts every request
+                _log.warning("rate_limited", sender=full.claim.sender, key=full.claim.key, limit=full.limit)
+        case _:
+            _log.warning("alert_refused", status=int(problem.status), reason=reason, title=problem.title)
+    if isinstance(error, BodyTooLarge):
+        response.headers["Connection"] = "close"  # the rest of an endless body would be read and dropped
+    return response

@@ -60,6 +60,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: _problem(401, "No proof, or a wrong one.", "secret missing or wrong"),
     413: _problem(413, "More than 16 KiB.", "alert too large"),
     422: _problem(422, "price came as '-1': send a price above zero, in USDT", "alert does not fit"),
+    429: _problem(429, "More entries a minute than the limit; this one was not taken.", "too many requests"),
     503: _problem(503, "The broker did not confirm; send it again.", "alert not durable"),
 }
 

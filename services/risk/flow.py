@@ -29,7 +29,6 @@ from services.risk.position_manager import (
 from services.risk.profiles import Limits, as_text, parse, with_changes
 from services.risk.proposal import Market, Proposal, proposal_of
 from services.risk.status import Reading
-from services.risk.turns import Turns
 from services.risk.verdicts import Case
 from shared import crash_points, logs, metrics
 from shared.clock import Clock
@@ -42,6 +41,7 @@ from shared.models import (
     PositionOpened,
 )
 from shared.topology import RISK_ASSESSMENT, RISK_FACTS
+from shared.turns import Turns
 
 Fold = Callable[[Book, Limits], Book]
 

@@ -66,7 +66,7 @@ def account_data(case: Case, draft: Draft) -> Verdict:
     if taken_at is None:
         return refuses(draft, "no account snapshot yet", seconds(limit_s), "account_data_stale")
     age_s = Decimal(str((case.now - taken_at).total_seconds()))
-    if age_s > limit_s:
+    if abs(age_s) > limit_s:  # from the future: the clocks disagree, and it would count as fresh for too long
         return refuses(draft, seconds(age_s), seconds(limit_s), "account_data_stale")
     if case.equity_usdt <= ZERO:
         return refuses(draft, f"equity {plain(case.equity_usdt)} USDT", "above 0", "account_empty")

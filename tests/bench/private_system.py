@@ -40,6 +40,7 @@ LOOK_INTERVAL_S = 0.25
 HTTP_TIMEOUT_S = 10.0
 
 SETTINGS: Mapping[str, str] = {
+    "PHOENIX_RATE_LIMIT_PER_MINUTE": "1000000",  # the load comes from one address
     "PHOENIX_RISK_PROFILE": "bench",  # counts and portfolio limits lifted, positions tiny
     "PHOENIX_SCORE_MIN": "0",  # closed trades of the load itself must not shut the gates
     "PHOENIX_FINAL_CONFIDENCE_MIN": "0",

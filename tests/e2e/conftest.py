@@ -10,7 +10,11 @@ from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import RunningSystem, throwaway_stack
 
 MANY = 1_000
-BUSY = {"PHOENIX_PAPER_WEIGHT_LIMIT_1M": "100000", "PHOENIX_REQUEST_WEIGHT_LIMIT_1M": "100000"}
+BUSY = {
+    "PHOENIX_PAPER_WEIGHT_LIMIT_1M": "100000",
+    "PHOENIX_REQUEST_WEIGHT_LIMIT_1M": "100000",
+    "PHOENIX_RATE_LIMIT_PER_MINUTE": "100000",
+}
 """All tests together open and close in a minute what a trader does in an hour."""
 
 

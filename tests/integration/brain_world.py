@@ -1,6 +1,9 @@
 """BRAIN with real servers around it: instances in this process, the queues on either side, its database."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,8 +16,11 @@ import httpx
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from infrastructure.local.layout import REPOSITORY
+from infrastructure.local.stack import is_port_free
 from services.brain.brain_service import build
 from services.brain.config import BrainSettings
+from services.brain.shared_windows import KEY_PREFIX
 from services.brain.store import BrainStore
 from shared import codec, topology
 from shared.database import Database
@@ -24,6 +30,7 @@ from shared.market_data import INSTRUMENTS_KEY, MarketReader, MarketWriter
 from shared.models import Envelope, Message
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
+from shared.settings import ENV_FILES_VARIABLE
 from tests.eventually import eventually
 from tests.servers import Servers
 
@@ -41,6 +48,8 @@ TABLES = (
 HEARD = (topology.RISK_ASSESSMENT, topology.TRADE_CONTROL, topology.RISK_ALERTS)
 OWN = (topology.SIGNAL_PROCESSING, topology.BRAIN_FACTS)
 WEBHOOK = "/webhook/tradingview"
+PORTS = range(32_000, 32_400)
+START_TIMEOUT_S = 30
 
 
 @dataclass
@@ -95,6 +104,29 @@ class World:
                 yield client
         finally:
             await runtime.stop()
+
+    @asynccontextmanager
+    async def process(
+        self, program: str = "services.brain", **changes: str
+    ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+        """Run BRAIN as a process of its own; give it and its address once it is ready."""
+        port = next(number for number in PORTS if is_port_free(number))
+        settings = {f"PHOENIX_{name.upper()}": value for name, value in changes.items()}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", program, "--port", str(port)),
+            cwd=REPOSITORY,
+            env=os.environ | {ENV_FILES_VARIABLE: self.servers.env_file} | settings,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            await eventually(lambda: is_ready(url), START_TIMEOUT_S, what="the process is ready")
+            yield process, url
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
 
     async def ticks(self, volume: str = "1000000") -> None:
         """Let the feed have seen BTCUSDT at 50 000 just now."""
@@ -151,10 +183,26 @@ async def world(servers: Servers) -> AsyncIterator[World]:
         for table in TABLES:
             await database.execute(f"DELETE FROM {table}")
         await redis.commands.delete(INSTRUMENTS_KEY)
+        await forget_requests(redis)
         made = World(servers, database, redis, publisher)
         await made.ticks()
         await stack.enter_async_context(_listening(servers.amqp_url, made.heard.append))
         yield made
+
+
+async def is_ready(url: str) -> bool:
+    """Tell whether the service at this address says that it is ready."""
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{url}/ready")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def forget_requests(redis: RedisClient) -> None:
+    """Forget what was counted against the rate limit."""
+    if keys := await redis.commands.keys(f"{KEY_PREFIX}*"):
+        await redis.commands.delete(*keys)
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ from shared.values import EdgeEstimate, Side, SnapshotPosition
 from tests.servers import Servers
 from tests.unit.risk.builders import EDGE, D, analysed, instrument, signal, snapshot, tick
 
-SYMBOLS = tuple(f"R{number:03d}USDT" for number in range(300))
+SYMBOLS = tuple(f"R{number:03d}USDT" for number in range(500))
 PRICE = D(100)
 
 M = TypeVar("M", bound=Message)
@@ -94,6 +94,21 @@ class World:
         """Return what RISK has said of one kind, each message once."""
         once = {each.event_id: each.payload for each in self.heard}
         return [payload for payload in once.values() if isinstance(payload, kind)]
+
+    async def forget(self) -> None:
+        """Empty RISK's book and record, every queue, and what was heard."""
+        for table in ("reservations", "decisions", "configuration", "outbox", "inbox"):
+            await self.database.execute(f"DELETE FROM {table}")
+        await self.database.execute(
+            "UPDATE account SET state = 'ACTIVE', trading_epoch = 1, wallet_usdt = NULL, equity_usdt = NULL, "
+            "available_usdt = NULL, snapshot_taken_at = NULL, day = NULL, day_start_equity_usdt = NULL, "
+            "peak_equity_usdt = NULL"
+        )
+        async with await aio_pika.connect(self.servers.amqp_url) as connection:
+            channel = await connection.channel()
+            for queue in topology.QUEUES:
+                await (await channel.declare_queue(queue.name, passive=True)).purge()
+        self.heard.clear()
 
     async def quote(self, *symbols: str, price: Decimal = PRICE) -> None:
         """Let the symbols trade now."""
@@ -173,21 +188,7 @@ async def world(servers: Servers) -> AsyncIterator[World]:
         publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
         made = World(servers, None, publisher, MarketWriter(redis))  # type: ignore[arg-type]
         made.database = await stack.enter_async_context(made._database("test"))
-        await _emptied(made)
+        await made.forget()
         await made.market.instruments(listed(symbol) for symbol in SYMBOLS)
         await stack.enter_async_context(made.listening())
         yield made
-
-
-async def _emptied(world: World) -> None:
-    for table in ("reservations", "decisions", "configuration", "outbox", "inbox"):
-        await world.database.execute(f"DELETE FROM {table}")
-    await world.database.execute(
-        "UPDATE account SET state = 'ACTIVE', trading_epoch = 1, wallet_usdt = NULL, equity_usdt = NULL, "
-        "available_usdt = NULL, snapshot_taken_at = NULL, day = NULL, day_start_equity_usdt = NULL, "
-        "peak_equity_usdt = NULL"
-    )
-    async with await aio_pika.connect(world.servers.amqp_url) as connection:
-        channel = await connection.channel()
-        for queue in (*topology.QUEUES,):
-            await (await channel.declare_queue(queue.name, passive=True)).purge()

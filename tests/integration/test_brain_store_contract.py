@@ -13,7 +13,7 @@ from services.brain.ports import RecordsSignals
 from services.brain.store import BrainStore
 from shared.clock import utc_now
 from shared.database import Database
-from shared.values import OutcomeKind, Signal
+from shared.values import Action, OutcomeKind, Signal
 from tests.integration.brain_world import TABLES
 from tests.unit.brain.builders import NOON, received, signal
 
@@ -112,6 +112,30 @@ async def test_repetitions_of_every_write_are_harmless(records: RecordsSignals) 
             await records.tell(tx, [(made.signal_id, received(made)), ("sig-other", received(made))])
             await records.book_trade(tx, trade("a", 1))
     assert (await records.closed_returns(10))[0] == 1
+
+
+async def test_exit_supersedes_the_entries_of_its_strategy_and_symbol_that_were_made_before_it(
+    records: RecordsSignals,
+) -> None:
+    made, came = NOON + timedelta(seconds=2), NOON + timedelta(seconds=3)
+    leave = signal("exit", action=Action.EXIT, alert_time=made, received_at=came)
+    timeless = signal("timeless", action=Action.EXIT, symbol="ETHUSDT", alert_time=None, received_at=came)
+    from_the_future = signal(
+        "future", action=Action.EXIT, symbol="ADAUSDT", alert_time=NOON + timedelta(days=1), received_at=came
+    )
+    async with records.transaction() as tx:
+        for each in (leave, timeless, from_the_future, signal("entry", symbol="BNBUSDT", alert_time=came)):
+            await records.record_signal(tx, each, None)
+
+    async def superseded(born_after_s: int, **changes: str) -> bool:
+        return await records.is_superseded(signal(**changes), NOON + timedelta(seconds=born_after_s))
+
+    assert [await superseded(after_s) for after_s in (0, 1, 2, 3)] == [True, True, False, False]
+    assert not await superseded(0, strategy="another")
+    assert not await superseded(0, symbol="ETHUSDT")
+    assert not await superseded(0, symbol="BNBUSDT")
+    assert await superseded(2, symbol="ADAUSDT")
+    assert not await superseded(3, symbol="ADAUSDT")
 
 
 def change(version: int, *, is_open: bool) -> PositionChange:

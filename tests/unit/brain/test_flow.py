@@ -1,7 +1,7 @@
 """BRAIN's story on the store's twin: every accepted signal is answered once and ends once (P2)."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -83,6 +83,42 @@ async def test_entry_expires_by_the_time_of_its_alert(age_s: int, expired: bool)
     if expired:
         outcome = brain.records.outcomes[old.signal_id]
         assert (outcome.kind, outcome.reason) == (OutcomeKind.EXPIRED, "too old: 31 s")
+
+
+AN_EXIT = {"action": Action.EXIT, "received_at": NOON + timedelta(seconds=2)}
+
+
+@pytest.mark.parametrize(
+    ("entry_made_s", "exit_made_s", "superseded"),
+    [(0, 1, True), (0, 0, False), (1, 0, False), (None, 1, False), (0, None, False), (0, 3_600, True)],
+)
+async def test_entry_that_was_made_before_an_exit_and_came_after_it_is_not_traded(
+    entry_made_s: int | None, exit_made_s: int | None, superseded: bool
+) -> None:
+    """Refused with 503 and sent again after 5 s, it is younger by its receipt and older by its alert (P8)."""
+    brain = Brain()
+    brain.clock.advance(6)
+
+    def made(after_s: int | None) -> datetime | None:
+        return None if after_s is None else NOON + timedelta(seconds=after_s)
+
+    await brain.flow.on_signal(received(signal("exit", alert_time=made(exit_made_s), **AN_EXIT)))
+    entry = signal("entry", alert_time=made(entry_made_s), received_at=NOON + timedelta(seconds=5))
+    await brain.flow.on_signal(received(entry))
+    ended = brain.records.outcomes.get(entry.signal_id)
+    assert (ended is not None) is superseded
+    if ended is not None:
+        assert (ended.kind, ended.reason) == (OutcomeKind.EXPIRED, "superseded")
+
+
+@pytest.mark.parametrize("other", [{"strategy": "another"}, {"symbol": "ETHUSDT"}])
+async def test_exit_of_another_strategy_or_symbol_supersedes_nothing(other: dict[str, str]) -> None:
+    brain = Brain()
+    brain.clock.advance(6)
+    leave = signal("exit", alert_time=NOON + timedelta(seconds=1), **AN_EXIT, **other)
+    await brain.flow.on_signal(received(leave))
+    await brain.flow.on_signal(received(signal("entry", alert_time=NOON)))
+    assert isinstance(brain.answers()[-1], AnalysisCompleted)
 
 
 async def test_entry_without_a_time_ages_from_its_receipt() -> None:

@@ -3,17 +3,21 @@
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from services.brain.config import LOOPBACK
 from services.brain.doors import Keys
-from services.brain.webhook import BODY_BYTES_MAX, PATH, Intake, add_webhook
+from services.brain.rate_limit import RateLimit
+from services.brain.rate_windows import Ask
+from services.brain.refusals import BODY_BYTES_MAX
+from services.brain.webhook import PATH, Intake, add_webhook
 from shared.clock import ManualClock
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, RedisUnavailable
 from shared.http_api import create_app
 from shared.lifecycle import Runtime
 from shared.values import Signal
@@ -36,6 +40,16 @@ class Broker:
         self.confirmed.append(signal)
 
 
+class NobodyElse:
+    """There is no other replica to count with."""
+
+    async def judge(self, asks: Sequence[Ask]) -> list[float]:
+        raise RedisUnavailable("away")
+
+
+LIMIT = 5
+
+
 @pytest.fixture
 def broker() -> Broker:
     return Broker()
@@ -52,6 +66,8 @@ async def http(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
         dedupe_window_s=60,
         clock=ManualClock(NOON),
         publisher=broker,
+        rate_limit=RateLimit(NobodyElse(), LIMIT),
+        trusted_proxies=LOOPBACK,
     )
     add_webhook(app, intake)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://brain") as client:
@@ -190,7 +206,10 @@ async def test_body_over_the_limit_is_413_when_it_comes_in_chunks(http: httpx.As
             sent += 1024
             yield b"x" * 1024
 
-    assert (await http.post(PATH, content=endless())).status_code == 413
+    answer = await http.post(PATH, content=endless())
+    assert answer.status_code == 413
+    assert answer.headers["connection"] == "close"
+    assert sent <= BODY_BYTES_MAX + 1024
 
 
 async def test_body_at_the_limit_is_read(http: httpx.AsyncClient) -> None:
@@ -208,9 +227,92 @@ async def test_broker_away_is_503_so_that_the_alert_is_sent_again(
     assert "Send it again" in answer.json()["detail"]
 
 
+# --- rate limit ---
+
+EXIT = WITH_SECRET | {"action": "close"}
+
+
+async def statuses(
+    http: httpx.AsyncClient, alert: dict[str, object], times: int, **headers: str
+) -> list[int]:
+    return [(await http.post(PATH, json=alert, headers=headers)).status_code for _ in range(times)]
+
+
+async def test_alert_over_the_limit_is_429_and_says_what_to_do(
+    http: httpx.AsyncClient, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = counted("phoenix_webhook_requests_total", status="429", reason="rate_entries")
+    assert await statuses(http, WITH_SECRET, LIMIT + 2) == [200] * LIMIT + [429] * 2
+    answer = await http.post(PATH, json=WITH_SECRET)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    for part in ("not taken", "does not send it again", "Exits are counted apart", "PHOENIX_RATE_LIMIT"):
+        assert part in answer.json()["detail"]
+    assert len(broker.confirmed) == LIMIT
+    assert counted("phoenix_webhook_requests_total", status="429", reason="rate_entries") == before + 3
+    assert capsys.readouterr().out.count("rate_limited") == 1
+
+
+async def test_flood_of_strangers_does_not_use_up_the_alerts_behind_the_same_tunnel(
+    http: httpx.AsyncClient,
+) -> None:
+    assert await statuses(http, ALERT, LIMIT + 20) == [401] * LIMIT + [429] * 20
+    assert await statuses(http, WITH_SECRET, LIMIT) == [200] * LIMIT
+
+
+async def test_every_wrong_secret_is_counted_even_when_it_is_not_answered_in_full(
+    http: httpx.AsyncClient,
+) -> None:
+    before = counted("phoenix_auth_failures_total", door="webhook_none")
+    await statuses(http, ALERT, LIMIT + 20)
+    assert counted("phoenix_auth_failures_total", door="webhook_none") == before + LIMIT + 20
+
+
+async def test_flood_of_refused_requests_does_not_flood_the_log(
+    http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await statuses(http, ALERT, LIMIT + 50)
+    told = capsys.readouterr().out
+    assert (told.count("alert_refused"), told.count("rate_limited")) == (LIMIT, 1)
+
+
+async def test_flood_of_unfit_alerts_does_not_shut_out_good_ones(http: httpx.AsyncClient) -> None:
+    assert await statuses(http, WITH_SECRET | {"price": -1}, LIMIT + 1) == [422] * LIMIT + [429]
+    assert await statuses(http, WITH_SECRET, 1) == [200]
+
+
+async def test_closing_works_after_a_flood_of_entries(http: httpx.AsyncClient) -> None:
+    await statuses(http, WITH_SECRET, LIMIT + 20)
+    assert await statuses(http, EXIT, 1) == [200]
+
+
+async def test_closing_works_after_a_flood_of_exits_of_another_symbol(http: httpx.AsyncClient) -> None:
+    assert await statuses(http, EXIT, LIMIT + 1) == [200] * LIMIT + [429]
+    assert await statuses(http, EXIT | {"symbol": "ETHUSDT"}, 1) == [200]
+    detail = (await http.post(PATH, json=EXIT)).json()["detail"]
+    assert "phoenix.py close BTCUSDT" in detail
+
+
+async def test_each_true_address_has_its_own_budget(http: httpx.AsyncClient) -> None:
+    first, second = {"X-Real-IP": "52.89.214.238"}, {"X-Real-IP": "34.212.75.30"}
+    await statuses(http, WITH_SECRET, LIMIT, **first)
+    assert await statuses(http, WITH_SECRET, 1, **first) == [429]
+    assert await statuses(http, WITH_SECRET, 1, **second) == [200]
+
+
+async def test_alert_that_became_not_durable_gives_its_place_back(
+    http: httpx.AsyncClient, broker: Broker
+) -> None:
+    """TradingView sends it three times more, and other alerts wait behind it."""
+    broker.away = True
+    assert await statuses(http, WITH_SECRET, LIMIT * 4) == [503] * LIMIT * 4
+    broker.away = False
+    assert await statuses(http, WITH_SECRET, LIMIT) == [200] * LIMIT
+
+
 async def test_documentation_has_examples_that_can_be_pasted(http: httpx.AsyncClient) -> None:
     described = (await http.get("/openapi.json")).json()["paths"]
     for path in (PATH, PATH + "/{token}"):
         content = described[path]["post"]["requestBody"]["content"]
         assert {"entry", "strategy", "exit"} <= set(content["application/json"]["examples"])
-        assert set(described[path]["post"]["responses"]) >= {"200", "401", "413", "422", "503"}
+        assert set(described[path]["post"]["responses"]) >= {"200", "401", "413", "422", "429", "503"}

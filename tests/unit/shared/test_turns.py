@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.risk.turns import ITEMS_PER_TURN_MAX, Turns
 from shared.errors import DatabaseUnavailable, MessageFault
+from shared.turns import ITEMS_PER_TURN_MAX, Turns
 
 
 async def test_what_arrives_during_a_turn_is_handled_together_in_the_next() -> None:

@@ -1,7 +1,7 @@
-"""Deciding in turns: what arrives while one turn is under way is handled together in the next.
+"""Handling in turns: what arrives while one turn is under way is handled together in the next.
 
-One transaction for many proposals costs hardly more than for one, and only one of a process waits for the
-account's lock. It must never know what it hands on, nor keep anything after it was handed on.
+One transaction, or one question to a server, for many items costs hardly more than for one, and only one of a
+process is under way. It must never know what it hands on, nor keep anything after it was handed on.
 """
 
 import asyncio
@@ -25,9 +25,14 @@ class _Waiting(NamedTuple, Generic[T, R]):
 class Turns(Generic[T, R]):
     """Hands items to `handle`, which gives one result for each, in order."""
 
-    def __init__(self, handle: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        items_per_turn_max: int = ITEMS_PER_TURN_MAX,
+    ) -> None:
         self._handle = handle
-        self._waiting: list[_Waiting[T, R]] = []  # bounded by the prefetch of the queue it serves
+        self._items_per_turn_max = items_per_turn_max
+        self._waiting: list[_Waiting[T, R]] = []  # bounded by who calls: a prefetch, open HTTP requests
         self._turning: asyncio.Task[None] | None = None
 
     async def take(self, item: T) -> R:
@@ -44,8 +49,8 @@ class Turns(Generic[T, R]):
     async def _turn_until_idle(self) -> None:
         try:
             while self._waiting:
-                turn = self._waiting[:ITEMS_PER_TURN_MAX]
-                del self._waiting[:ITEMS_PER_TURN_MAX]
+                turn = self._waiting[: self._items_per_turn_max]
+                del self._waiting[: self._items_per_turn_max]
                 await self._run(turn)
         finally:
             self._turning = None
