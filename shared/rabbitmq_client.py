@@ -310,7 +310,12 @@ class Consumer:
         await self._end_signal(message, envelope)
         why = repr(error)[:FAULT_CHARS_MAX]
         _log.error("message_parked", queue=self._queue.name, dead=self._queue.dead, why=why)
-        await self._move(message, self._queue.dead, {topology.FAULT_HEADER: why})
+        headers: dict[str, int | str] = {
+            topology.FAULT_HEADER: why,
+            topology.ATTEMPTS_HEADER: _attempts(message) + 1,
+            topology.PARKED_AT_HEADER: utc_now().isoformat(),
+        }
+        await self._move(message, self._queue.dead, headers)
         metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="parked").inc()
 
     async def _end_signal(self, message: AbstractIncomingMessage, envelope: Envelope | None) -> None:

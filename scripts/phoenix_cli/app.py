@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from scripts.phoenix_cli import insight
 from scripts.phoenix_cli.api import Api
+from scripts.phoenix_cli.dlq import dlq
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, Refused, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
 from scripts.phoenix_cli.output import console, failures_told, print_json
@@ -33,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, secrets among them
 )
+app.add_typer(dlq, name="dlq")
 
 
 class AlertAction(StrEnum):
