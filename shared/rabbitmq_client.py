@@ -26,6 +26,7 @@ from shared import codec, logs, metrics, parking, topology
 from shared.clock import utc_now
 from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
 from shared.models import Envelope
+from shared.queue_proof import prove_topology
 from shared.rabbitmq_connection import close, connect, declare_topology, set_up
 from shared.rabbitmq_subscription import Subscription
 from shared.rabbitmq_watchdog import Watchdog
@@ -66,6 +67,7 @@ class Publisher:
         self._connection = await connect(self._url, self._name)
         try:
             await declare_topology(self._connection)
+            await prove_topology(self._url, self._name)
             await set_up(self._open_channel(self._connection))
         except PhoenixError:
             await close(self._connection)
