@@ -47,6 +47,16 @@ def configure(service: str, instance: int, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def speak_up_only_about_errors() -> None:
+    """For a command line, whose output is its answer: errors to stderr, the AMQP client's words nowhere."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("error"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def get(name: str) -> Logger:
     """Return the logger of one module."""
     logger: Logger = structlog.get_logger(module=name)

@@ -45,6 +45,15 @@ HOP_SECONDS = Histogram(
 CONSUMER_PAUSED = Gauge(
     "phoenix_consumer_paused", "1 while a consumer waits for a dependency to return.", ["queue"]
 )
+CONSUMER_LOST = Gauge(
+    "phoenix_consumer_lost", "1 while the broker does not confirm that the consumer is registered.", ["queue"]
+)
+CONSUMERS_REBUILT = Counter(
+    "phoenix_consumers_rebuilt_total", "Consumers that got a new connection from their watchdog.", ["queue"]
+)
+QUEUES_RECREATED = Counter(
+    "phoenix_queues_recreated_total", "Queues that never worked and were declared anew at start.", ["queue"]
+)
 OUTBOX_SWEPT = Counter("phoenix_outbox_swept_total", "Outbox rows published by the sweeper, not at once.")
 LOOP_RESTARTS = Counter("phoenix_loop_restarts_total", "Background loops that failed or ended.", ["loop"])
 LOOP_LAG_SECONDS = Gauge("phoenix_event_loop_lag_seconds", "How late the event loop woke a one-second timer.")

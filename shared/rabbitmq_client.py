@@ -20,14 +20,16 @@ from aio_pika.abc import (
     AbstractIncomingMessage,
     AbstractRobustChannel,
     AbstractRobustConnection,
-    AbstractRobustQueue,
 )
 
 from shared import codec, crash_points, logs, metrics, parking, topology
 from shared.clock import utc_now
 from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
 from shared.models import Envelope
+from shared.queue_proof import prove_topology
 from shared.rabbitmq_connection import close, connect, declare_topology, set_up
+from shared.rabbitmq_subscription import Subscription
+from shared.rabbitmq_watchdog import Watchdog
 from shared.supervision import Done, Failed, attempt, within
 
 CONFIRM_TIMEOUT_S = 2.0  # TradingView hangs up after 3 s
@@ -65,6 +67,7 @@ class Publisher:
         self._connection = await connect(self._url, self._name)
         try:
             await declare_topology(self._connection)
+            await prove_topology(self._url, self._name)
             await set_up(self._open_channel(self._connection))
         except PhoenixError:
             await close(self._connection)
@@ -166,52 +169,30 @@ class Consumer:
         self._queue = queue
         self._handler = handler
         self._publisher = publisher
-        self._connection: AbstractRobustConnection | None = None
-        self._channel: AbstractRobustChannel | None = None
-        self._source: AbstractRobustQueue | None = None
-        self._tag: str | None = None
         self._in_hand: set[asyncio.Task[None]] = set()
         self._waiting: dict[asyncio.Task[None], str] = {}
         self._draining = asyncio.Event()
+        self._watchdog = Watchdog(queue.name, self._subscribe, lambda: not self._in_hand)
 
     async def __aenter__(self) -> Self:
-        self._connection = await connect(self._url, self._name)
-        try:
-            await set_up(self._begin(self._connection))
-        except PhoenixError:
-            await close(self._connection)
-            raise
+        await self._watchdog.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.drain()
-        await close(self._connection)
+        await self._watchdog.close()
 
-    async def _begin(self, connection: AbstractRobustConnection) -> None:
-        channel = await connection.channel(publisher_confirms=False)
-        assert isinstance(channel, AbstractRobustChannel)
-        self._channel = channel
-        await channel.set_qos(prefetch_count=self._queue.prefetch)
-        # Declared and bound on this channel, so that the library restores all of it after a reconnect.
-        source = await channel.declare_queue(
-            self._queue.name, durable=True, arguments=dict(topology.main_arguments(self._queue))
-        )
-        for routing_key in self._queue.routing_keys:
-            await source.bind(self._queue.exchange, routing_key)
-        assert isinstance(source, AbstractRobustQueue)
-        self._source = source
-        self._tag = await source.consume(self._on_message, no_ack=False)
+    def _subscribe(self) -> Subscription:
+        return Subscription(self._url, self._name, self._queue, self._on_message)
 
     async def drain(self) -> None:
         """Take no more messages and wait for those in hand; what is unsettled then is redelivered by the
         broker.
         """
         self._draining.set()
-        if self._source is not None and self._tag is not None:
-            tag, self._tag = self._tag, None
-            await attempt(within(DRAIN_TIMEOUT_S, self._source.cancel(tag)))
+        await attempt(within(DRAIN_TIMEOUT_S, self._watchdog.cancel()))
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=DRAIN_TIMEOUT_S)
         if left := tuple(self._in_hand):
@@ -221,11 +202,7 @@ class Consumer:
 
     async def ping(self) -> None:
         """Raise unless the consumer is registered, its channel is open and no dependency holds it up."""
-        connection, channel = self._connection, self._channel
-        if connection is None or channel is None or channel.is_closed or not connection.connected.is_set():
-            raise BrokerUnavailable(f"the channel of {self._queue.name} is closed")
-        if self._tag is None:
-            raise BrokerUnavailable(f"nothing consumes {self._queue.name}")
+        self._watchdog.check()
         for dependency in self._waiting.values():
             raise DependencyDown(dependency, f"{self._queue.name} is paused")
 
@@ -337,7 +314,12 @@ class Consumer:
         await self._end_signal(message, envelope)
         why = repr(error)[:FAULT_CHARS_MAX]
         _log.error("message_parked", queue=self._queue.name, dead=self._queue.dead, why=why)
-        await self._move(message, self._queue.dead, {topology.FAULT_HEADER: why})
+        headers: dict[str, int | str] = {
+            topology.FAULT_HEADER: why,
+            topology.ATTEMPTS_HEADER: _attempts(message) + 1,
+            topology.PARKED_AT_HEADER: utc_now().isoformat(),
+        }
+        await self._move(message, self._queue.dead, headers)
         metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="parked").inc()
 
     async def _end_signal(self, message: AbstractIncomingMessage, envelope: Envelope | None) -> None:

@@ -23,6 +23,9 @@ ATTEMPTS_HEADER = "x-phoenix-attempts"
 FAULT_HEADER = "x-phoenix-fault"
 """On a dead letter: what was wrong with it."""
 
+PARKED_AT_HEADER = "x-phoenix-parked-at"
+"""On a dead letter: when it was parked, ISO 8601."""
+
 DELIVERIES_MAX = 100
 """How often a message may come back unsettled (its consumer died) before it is dead-lettered; without these
 words RabbitMQ 4 would drop it after 20.

@@ -2,12 +2,16 @@
 
 import os
 
+import hypothesis.internal.observability  # noqa: F401 - its plugin would at the end, deep in the stack (below)
 import pytest
 import structlog
 
 from tests.servers import running_system, servers
 
 __all__ = ["running_system", "servers"]
+
+# About that import: Python 3.11's parser fails ("recursion depth mismatch") when garbage with a finaliser is
+# collected while it works; at the end of a run with servers there is some, and the run fails after its tests.
 
 STARTING = {*__all__, "shared_phoenix", "on_tape"}
 START_TIMEOUT_S = 400

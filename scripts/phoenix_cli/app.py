@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from scripts.phoenix_cli import insight
 from scripts.phoenix_cli.api import Api
+from scripts.phoenix_cli.dlq import dlq
 from scripts.phoenix_cli.drill import drill
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, Refused, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
@@ -34,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, secrets among them
 )
+app.add_typer(dlq, name="dlq")
 app.add_typer(drill, name="drill")
 
 

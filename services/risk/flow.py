@@ -8,7 +8,7 @@ The lock on the account row is what makes limits hold over replicas (P5); propos
 are decided in one turn. Time is read after it is held, so waiting for it counts into every age.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -215,6 +215,12 @@ class RiskFlow:
                 await self._outbox.stage(tx, told)
         _log.warning("risk_updated", actor=actor, state=after.state.value, limits=overrides)
         await self._outbox.publish(told)
+
+    async def record_act(self, actor: str, act: str, detail: Mapping[str, object]) -> None:
+        """Append to the audit log what an operator does outside of any service."""
+        async with self._store.transaction() as tx:
+            await self._store.audit(tx, actor, act, detail)
+        _log.warning("act_recorded", actor=actor, act=act)
 
     async def _read(self) -> tuple[Loaded, datetime]:
         async with self._store.transaction() as tx:

@@ -5,10 +5,11 @@ It translates between HTTP and the flow; it must never hold a rule.
 
 from datetime import datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
 from services.risk.flow import RiskFlow
 from services.risk.operator_change import OperatorChange
@@ -16,10 +17,12 @@ from services.risk.profiles import LimitFault, Profile
 from services.risk.proposal import Proposal
 from services.risk.status import answer_of, status_of
 from shared.clock import Clock
+from shared.codec import encode_value
 from shared.http_api import Problem, api_key_guard, json_response
 from shared.values import Action, Origin, Side, Signal, TradingState
 
 ACTOR = "operator"
+ACT_DETAIL_BYTES_MAX = 8_000
 CHECK_ID = "check"
 """A check leaves no trace, so it needs no id of its own."""
 
@@ -72,6 +75,27 @@ class UpdateBody(BaseModel):
     reason: str = Field(min_length=1, max_length=500, description="Why; kept in the audit log.")
 
 
+class ActBody(BaseModel):
+    """What an operator does elsewhere and wants on record."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "act": "dlq purge",
+                "detail": {"queue": "trade_execution", "letters": 2},
+                "reason": "test",
+            }
+        },
+    )
+
+    act: str = Field(pattern=r"^[a-z][a-z0-9_ ]{2,49}$", description="What is done, in two words.")
+    detail: dict[str, JsonValue] = Field(
+        description=f"To what; at most {ACT_DETAIL_BYTES_MAX} bytes of JSON."
+    )
+    reason: str = Field(min_length=1, max_length=500, description="Why.")
+
+
 class OperatorApi:
     """The routes of RISK."""
 
@@ -92,6 +116,14 @@ class OperatorApi:
             dependencies=guarded,
             tags=["risk"],
         )(self.update)
+
+        app.post(
+            "/audit",
+            summary="Record an operator's act that no service carries out; append-only",
+            status_code=HTTPStatus.CREATED,
+            dependencies=guarded,
+            tags=["risk"],
+        )(self.record_act)
 
     async def status(self) -> Response:
         """Return the account, every limit with what is used of it, and what is reserved and open."""
@@ -132,3 +164,10 @@ class OperatorApi:
         except LimitFault as fault:
             raise Problem(422, "limit not usable", f"{fault}. Nothing was changed.") from None
         return await self.status()
+
+    async def record_act(self, body: ActBody) -> Response:
+        """Append the act to the audit log; answered when it is committed."""
+        if len(encode_value(body.detail)) > ACT_DETAIL_BYTES_MAX:
+            raise Problem(422, "detail too large", f"At most {ACT_DETAIL_BYTES_MAX} bytes of JSON are kept.")
+        await self._flow.record_act(ACTOR, body.act, {**body.detail, "reason": body.reason})
+        return json_response({"recorded": body.act}, HTTPStatus.CREATED)

@@ -104,6 +104,23 @@ async def test_update_is_guarded_audited_and_outlives_the_process(world: World) 
     assert (actor, act, detail["reason"]) == ("operator", "update", "news")
 
 
+async def test_an_operators_act_elsewhere_is_put_on_record(world: World) -> None:
+    act = {
+        "act": "dlq purge",
+        "detail": {"queue": "trade_execution.dead", "ids": ["evt-1"]},
+        "reason": "test",
+    }
+    async with world.service() as client:
+        assert (await client.post("/audit", json=act, headers={"X-API-Key": "wrong"})).status_code == 401
+        for unusable in ({"act": "x"}, {"reason": ""}, {"detail": {"ids": ["x" * 9_000]}}):
+            assert (await client.post("/audit", json=act | unusable)).status_code == 422
+        assert (await client.post("/audit", json=act)).status_code == 201
+    rows = await world.rows("SELECT actor, act, detail FROM audit_log ORDER BY id DESC LIMIT 1")
+    ((actor, recorded, detail),) = rows
+    assert (actor, recorded) == ("operator", "dlq purge")
+    assert detail == {"queue": "trade_execution.dead", "ids": ["evt-1"], "reason": "test"}
+
+
 async def test_unusable_limits_in_the_settings_refuse_the_start(world: World) -> None:
     with pytest.raises(OperatorNeeded, match="positions_max"):
         async with world.service(risk_limits={"positions_max": 0}):

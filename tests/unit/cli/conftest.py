@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from scripts.phoenix_cli.app import app
@@ -20,7 +21,15 @@ def phoenix() -> Iterator[PhoenixStandIn]:
 
 
 @pytest.fixture
-def run(phoenix: PhoenixStandIn, tmp_path: Path) -> Run:
+def logging_restored() -> Iterator[None]:
+    """A command may set up logging for its process, which is here the one of all tests."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def run(phoenix: PhoenixStandIn, tmp_path: Path, logging_restored: None) -> Run:
     """Run a command against `phoenix`; whatever it prints, no secret is in it."""
     home = phoenix.write_home(tmp_path / "home")
 

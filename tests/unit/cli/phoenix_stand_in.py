@@ -163,6 +163,7 @@ class PhoenixStandIn:
                 ],
             ),
             "POST /update": (200, RISK_STATUS),
+            "POST /audit": (201, {"recorded": "dlq"}),
             "POST /close": (202, {"request_id": "close-1"}),
             "POST /webhook/tradingview": (
                 200,

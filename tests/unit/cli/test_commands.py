@@ -278,3 +278,44 @@ def _run_script(script: Path, *arguments: str, directory: Path) -> subprocess.Co
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("command", ["list", "show", "replay", "purge"])
+def test_help_of_the_dead_letter_commands_documents_the_exit_codes(run: Run, command: str) -> None:
+    result = run("dlq", command, "--help")
+    assert result.exit_code == 0
+    assert "0 done · 1 refused" in result.output
+    assert "--json" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("replay", "trade_execution"),
+        ("replay", "trade_execution", "--all", "--event-id", "evt-1"),
+        ("show", "no_such_queue"),
+        ("purge", "no_such_queue", "--yes"),
+        ("show", "trade_execution", "--limit", "0"),
+    ],
+)
+def test_dead_letter_commands_say_when_they_are_used_wrongly(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PHOENIX_AMQP_URL", "amqp://nobody:nothing@127.0.0.1:1/")
+    assert run("dlq", *arguments).exit_code == 2
+
+
+def test_dead_letters_of_a_broker_nobody_knows_exit_3(run: Run) -> None:
+    result = run("dlq", "list")
+    assert result.exit_code == 3
+    assert "PHOENIX_AMQP_URL" in result.output
+
+
+def test_dead_letters_of_a_broker_that_is_away_exit_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody can answer there
+        port = unused.getsockname()[1]
+        monkeypatch.setenv("PHOENIX_AMQP_URL", f"amqp://phoenix:{BROKER_PASSWORD}@127.0.0.1:{port}/")
+        result = run("dlq", "list", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"]["title"] == "the broker does not answer"

@@ -1,12 +1,15 @@
-"""A parked message ends the signal whose work it carried, and no other (P2)."""
+"""A parked message ends the signal whose work it carried, and no other (P2); and what its replay would do."""
 
+from datetime import datetime, timedelta
+
+import msgspec
 import pytest
 
 from shared import topology
-from shared.models import Message, SignalEnded
-from shared.parking import end_of_signal
-from shared.values import OutcomeKind
-from tests.contract.samples import BARE, SIGNAL_ID, T0, WHOLE, in_envelope
+from shared.models import AlertRaised, CloseRequested, Message, SignalEnded, SignalReceived, TradeApproved
+from shared.parking import end_of_signal, forecast
+from shared.values import Action, OutcomeKind
+from tests.contract.samples import BARE, SIGNAL, SIGNAL_ID, T0, WHOLE, in_envelope
 
 CARRIERS = {"SignalReceived", "AnalysisCompleted", "TradeApproved", "CloseRequested"}
 
@@ -46,3 +49,43 @@ def test_a_close_of_everything_ends_its_request() -> None:
     assert ended is not None
     assert isinstance(ended.payload, SignalEnded)
     assert ended.payload.symbol == "*"
+
+
+AGE_MAX = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
+APPROVAL = next(each for each in WHOLE if isinstance(each, TradeApproved))
+CLOSE = next(each for each in WHOLE if isinstance(each, CloseRequested))
+ALERT = next(each for each in WHOLE if isinstance(each, AlertRaised))
+EXIT = SignalReceived(signal=msgspec.structs.replace(SIGNAL, action=Action.EXIT))
+BORN = T0 - SECOND
+
+
+@pytest.mark.parametrize(
+    ("message", "now", "said"),
+    [
+        (WHOLE[0], BORN + AGE_MAX, "MAY BE TRADED"),
+        (WHOLE[0], BORN + AGE_MAX + SECOND, "expires: older than 30 s"),
+        (APPROVAL, APPROVAL.valid_until - SECOND, "MAY BE TRADED"),
+        (APPROVAL, APPROVAL.valid_until, "expires: its approval ran out"),
+        (EXIT, T0 + timedelta(days=1), "closes what was opened before 2026-03-02 14:30:00 UTC"),
+        (CLOSE, T0 + timedelta(days=1), "closes what was opened before"),
+    ],
+)
+def test_replaying_what_carries_a_signal(message: Message, now: datetime, said: str) -> None:
+    assert said in forecast(in_envelope(message), topology.SIGNAL_PROCESSING, AGE_MAX, now)
+
+
+@pytest.mark.parametrize("message", WHOLE, ids=lambda message: type(message).__name__)
+def test_only_a_young_entry_is_said_to_be_traded_perhaps(message: Message) -> None:
+    much_later = T0 + timedelta(days=1)
+    for queue in topology.QUEUES:
+        assert "TRADED" not in forecast(in_envelope(message), queue, AGE_MAX, much_later)
+
+
+def test_replaying_news() -> None:
+    assert "known changes nothing" in forecast(in_envelope(APPROVAL), topology.BRAIN_FACTS, AGE_MAX, T0)
+    assert "told, late" in forecast(in_envelope(ALERT), topology.RISK_ALERTS, AGE_MAX, T0)
+
+
+def test_replaying_what_is_no_message() -> None:
+    assert "parked again" in forecast(None, topology.TRADE_EXECUTION, AGE_MAX, T0)

@@ -1,0 +1,203 @@
+"""Proof at start that every queue works end to end, and the mending of those that never did.
+
+A broker that is killed within a second of declaring a quorum queue may come back with the queue's name and
+without the queue: a declaration is answered, publishing and consuming are not, for ever, and the depth reads
+0. Such a queue shows by a consumer that is not registered in time.
+
+What it held can only be nothing if nobody was ever allowed to publish. So every process proves before it
+publishes, and a queue that is proven is marked, at the broker: an unmarked queue is empty and is re-created,
+a marked one is left to the operator. A probe message is not needed, so none stands behind a backlog.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+
+from shared import logs, metrics, topology
+from shared.errors import BrokerUnavailable, OperatorNeeded, PhoenixError
+from shared.rabbitmq_connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, HEARTBEAT_S
+from shared.supervision import Done, Failed, attempt, within
+
+T = TypeVar("T")
+
+PROOF_TIMEOUT_S = 10.0
+"""Longer than a queue needs to elect its leader after the broker's start."""
+CALL_TIMEOUT_S = 10.0
+MARKS = "phoenix.proven"
+"""A direct exchange and its only queue, which keeps nothing: the bindings between them are the marks."""
+MARKS_ARGUMENTS: Mapping[str, Any] = {"x-queue-type": "classic", "x-message-ttl": 0}
+MENDING = "phoenix.mending"
+"""An exclusive queue as a lock: it goes with its holder's connection."""
+
+Queues = Mapping[str, dict[str, Any]]
+
+_log = logs.get(__name__)
+
+
+async def prove_topology(url: str, name: str) -> None:
+    """Prove every queue of the table; re-create those that never worked.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer, or another process is mending.
+        OperatorNeeded: a queue that worked before does not work any more; it may hold messages.
+    """
+    await prove(url, name, dict(topology.declared_queues()), topology.QUEUES)
+
+
+async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Queue]) -> None:
+    """Prove `queues` (names with their arguments); `table` says how they are bound. See `prove_topology`."""
+    if broken := await _silent(url, name, queues):
+        async with _channel(url, name) as channel:
+            await _mend(url, name, channel, {each: queues[each] for each in broken}, table)
+    async with _channel(url, name) as channel:
+        await _declare_marks(channel)
+        if unmarked := await _unmarked(channel, queues):
+            await _flush_registry(channel)
+            marks = await _answered(channel.get_queue(MARKS, ensure=False))
+            for each in unmarked:
+                await _answered(marks.bind(MARKS, each))
+
+
+async def _silent(url: str, name: str, queues: Iterable[str]) -> list[str]:
+    """Return the queues that do not register a consumer in time."""
+    names = list(queues)
+    async with _connection(url, name) as connection:
+        answers = await asyncio.gather(*(_registers(connection, each) for each in names))
+    return [each for each, answers_us in zip(names, answers, strict=True) if not answers_us]
+
+
+async def _registers(connection: AbstractConnection, name: str) -> bool:
+    """Tell whether a queue works; one with messages or consumers has told its depth itself and does.
+
+    The channel of a silent queue cannot be closed either; it goes with its connection.
+    """
+    match await attempt(within(PROOF_TIMEOUT_S, _register(connection, name))):
+        case Done():
+            return True
+        case Failed(TimeoutError()):
+            return False
+        case Failed(error):
+            raise BrokerUnavailable(f"cannot prove {name}: {error!r}") from error
+
+
+async def _register(connection: AbstractConnection, name: str) -> None:
+    channel = await connection.channel(publisher_confirms=False)
+    await channel.set_qos(prefetch_count=1)
+    queue = await channel.declare_queue(name, passive=True)
+    found = queue.declaration_result
+    if not found.message_count and not found.consumer_count:
+        await queue.consume(_leave, no_ack=False)
+    await channel.close()  # what came in between goes back
+
+
+async def _leave(_: AbstractIncomingMessage) -> None:
+    return
+
+
+async def _mend(
+    url: str, name: str, channel: AbstractChannel, broken: Queues, table: Iterable[topology.Queue]
+) -> None:
+    """Re-create the broken queues, unless one of them may hold messages. One process at a time."""
+    match await attempt(within(CALL_TIMEOUT_S, channel.declare_queue(MENDING, exclusive=True))):
+        case Failed(error):
+            raise BrokerUnavailable(f"another process is mending queues: {error!r}") from error
+        case Done():
+            pass
+    await _declare_marks(channel)
+    unmarked = await _unmarked(channel, broken)
+    if marked := [each for each in broken if each not in unmarked]:
+        raise OperatorNeeded(_advice(marked))
+    await _flush_registry(channel)  # a broker that cannot do this has another trouble than a broken queue
+    for each in await _silent(url, name, broken):
+        _log.error("queue_recreated", queue=each)
+        metrics.QUEUES_RECREATED.labels(queue=each).inc()
+        await _answered(channel.queue_delete(each))
+        await _answered(channel.declare_queue(each, durable=True, arguments=broken[each]))
+    for queue in table:
+        if queue.name in broken:
+            bound = await _answered(channel.get_queue(queue.name, ensure=False))
+            for routing_key in queue.routing_keys:
+                await _answered(bound.bind(queue.exchange, routing_key))
+    if left := await _silent(url, name, broken):
+        raise OperatorNeeded(_advice(left))
+
+
+def _advice(names: Iterable[str]) -> str:
+    listed = ", ".join(names)
+    return (
+        f"these queues exist and do not answer, though the broker does: {listed}. They may hold messages. "
+        "Restart the broker (in a cluster: bring the missing nodes back) and start again. If that does not "
+        "help, keep a copy of the broker's data directory, delete the queues (rabbitmqctl delete_queue) and "
+        "start again: they are declared anew."
+    )
+
+
+async def _declare_marks(channel: AbstractChannel) -> None:
+    await _answered(channel.declare_exchange(MARKS, "direct", durable=True))
+    await _answered(channel.declare_queue(MARKS, durable=True, arguments=dict(MARKS_ARGUMENTS)))
+
+
+async def _unmarked(channel: AbstractChannel, names: Iterable[str]) -> list[str]:
+    """Return the names without a mark: what is sent to them by way of the marks comes back."""
+    marks = await _answered(channel.get_exchange(MARKS, ensure=False))
+    unmarked: list[str] = []
+    for name in names:
+        match await attempt(within(CALL_TIMEOUT_S, marks.publish(aio_pika.Message(b""), name))):
+            case Failed(aio_pika.exceptions.DeliveryError()):
+                unmarked.append(name)
+            case Failed(error):
+                raise BrokerUnavailable(f"cannot read the mark of {name}: {error!r}") from error
+            case Done():
+                pass
+    return unmarked
+
+
+async def _flush_registry(channel: AbstractChannel) -> None:
+    """Declare and delete one more queue, which makes the broker write down all that were declared before."""
+    name = f"phoenix.flush.{uuid4().hex[:8]}"
+    queue = await _answered(
+        channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum", "x-expires": 60_000})
+    )
+    await _answered(queue.cancel(await _answered(queue.consume(_leave))))
+    await _answered(queue.delete(if_unused=False, if_empty=False))
+
+
+@asynccontextmanager
+async def _channel(url: str, name: str) -> AsyncIterator[AbstractChannel]:
+    async with _connection(url, name) as connection:
+        yield await _answered(_opened(connection))
+
+
+async def _opened(connection: AbstractConnection) -> AbstractChannel:
+    return await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+@asynccontextmanager
+async def _connection(url: str, name: str) -> AsyncIterator[AbstractConnection]:
+    """Open a connection that does not come back by itself: a proof that is interrupted is no proof."""
+    work = aio_pika.connect(
+        url,
+        timeout=CONNECT_TIMEOUT_S,
+        heartbeat=HEARTBEAT_S,
+        client_properties={"connection_name": f"{name} proof"},
+    )
+    connection = await _answered(work)
+    try:
+        yield connection
+    finally:
+        await attempt(within(CLOSE_TIMEOUT_S, connection.close()))
+
+
+async def _answered(call: Awaitable[T]) -> T:
+    match await attempt(within(CALL_TIMEOUT_S, call)):
+        case Done(value):
+            return value
+        case Failed(PhoenixError() as error):
+            raise error
+        case Failed(error):
+            raise BrokerUnavailable(f"proving the queues: {error!r}") from error

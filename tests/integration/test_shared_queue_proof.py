@@ -1,0 +1,141 @@
+"""The proof at start, on a broker that was killed right after declaring a queue: the queue's name is left."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from shared import queue_proof, topology
+from shared.errors import BrokerUnavailable, OperatorNeeded
+from shared.queue_proof import MARKS, MENDING, prove
+from shared.rabbitmq_client import Publisher
+from tests.broker import Broker
+from tests.eventually import eventually
+from tests.integration.consuming import has, is_declared
+from tests.servers import Servers
+
+pytestmark = pytest.mark.servers
+
+PROOF_TIMEOUT_S = 3.0
+ELECTED_S = 20.0
+KILLS_MAX = 3
+BACKLOG = 50
+
+Breaks = Callable[..., Any]
+
+
+@pytest.fixture
+def breaks(broker: Broker, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Breaks:
+    """Kill the broker right after it has declared a queue, until that queue does not come back."""
+    monkeypatch.setattr(queue_proof, "PROOF_TIMEOUT_S", PROOF_TIMEOUT_S)
+
+    async def break_one(marked: bool) -> topology.Queue:
+        for _ in range(KILLS_MAX):
+            queue = await broker.make_queue()
+            last = queue.dead
+            if marked:
+                await _mark(broker, last)
+            await asyncio.to_thread(servers.kill, "rabbitmq")
+            await asyncio.to_thread(servers.start, "rabbitmq")
+            await eventually(partial(_is_proven, servers, queue.name), ELECTED_S)
+            if await queue_proof._silent(servers.amqp_url, "test", [last]):
+                return queue
+        pytest.skip("this broker survives an early kill")
+
+    return break_one
+
+
+async def _is_proven(servers: Servers, name: str) -> bool:
+    return not await queue_proof._silent(servers.amqp_url, "test", [name])
+
+
+async def _mark(broker: Broker, name: str) -> None:
+    async with broker.channel() as channel:
+        await queue_proof._declare_marks(channel)
+        await (await channel.get_queue(MARKS)).bind(MARKS, name)
+
+
+async def test_a_queue_that_never_worked_is_recreated_by_one_process(
+    breaks: Breaks, broker: Broker, servers: Servers, publisher: Publisher
+) -> None:
+    queue = await breaks(marked=False)
+    queues = {queue.dead: topology.dead_arguments()}
+    with pytest.raises(BrokerUnavailable):
+        await publisher.publish("", queue.dead, b"lost?")
+
+    async with broker.channel() as other:
+        await other.declare_queue(MENDING, exclusive=True)
+        with pytest.raises(BrokerUnavailable, match="another process is mending"):
+            await prove(servers.amqp_url, "test", queues, ())
+    await prove(servers.amqp_url, "test", queues, ())
+
+    await publisher.publish("", queue.dead, b"kept")
+    await eventually(lambda: has(broker, queue.dead, 1))
+    await prove(servers.amqp_url, "test", queues, ())
+    assert await has(broker, queue.dead, 1)
+
+
+async def test_a_queue_that_worked_before_is_left_to_the_operator(
+    breaks: Breaks, broker: Broker, servers: Servers
+) -> None:
+    queue = await breaks(marked=True)
+    with pytest.raises(OperatorNeeded, match=rf"{queue.dead}.*may hold messages"):
+        await prove(servers.amqp_url, "test", {queue.dead: topology.dead_arguments()}, ())
+    assert await is_declared(broker, queue)
+    async with broker.channel() as channel:  # so that no later test meets it
+        await channel.queue_delete(queue.dead)
+
+
+async def test_a_recreated_queue_gets_its_bindings_back(
+    broker: Broker, servers: Servers, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await broker.make_queue()
+    queue = topology.Queue(
+        name=made.name, exchange=topology.EVENTS.name, routing_keys=("test.proof",), prefetch=1
+    )
+    silences = [[queue.name], [queue.name], []]
+
+    async def silent(*_: object) -> list[str]:
+        return silences.pop(0)
+
+    monkeypatch.setattr(queue_proof, "_silent", silent)
+    await prove(servers.amqp_url, "test", {queue.name: topology.main_arguments(queue)}, (queue,))
+    await publisher.publish(queue.exchange, "test.proof", b"here")
+    assert await has(broker, queue.name, 1)
+
+
+async def test_the_proof_leaves_backlogs_and_consumers_alone_and_marks_once(
+    broker: Broker, servers: Servers, publisher: Publisher, queue: topology.Queue
+) -> None:
+    for _ in range(BACKLOG):
+        await publisher.publish("", queue.name, b"waiting")
+    queues = _three(queue)
+
+    await asyncio.gather(*(prove(servers.amqp_url, f"replica {each}", queues, ()) for each in range(3)))
+
+    assert await broker.count(queue.name) == BACKLOG
+    message = await broker.take(queue.name)
+    assert message is not None
+    assert not message.redelivered
+    assert await _unmarked(servers, queues) == []
+
+
+@pytest.mark.usefixtures("publisher")
+async def test_every_publisher_has_proven_and_marked_the_topology(servers: Servers) -> None:
+    names = [name for name, _ in topology.declared_queues()]
+    assert await _unmarked(servers, [*names, "nobody"]) == ["nobody"]
+
+
+async def _unmarked(servers: Servers, names: Iterable[str]) -> list[str]:
+    async with queue_proof._channel(servers.amqp_url, "test") as channel:
+        return await queue_proof._unmarked(channel, names)
+
+
+def _three(queue: topology.Queue) -> dict[str, dict[str, Any]]:
+    return {
+        queue.name: topology.main_arguments(queue),
+        queue.retry: topology.retry_arguments(queue),
+        queue.dead: topology.dead_arguments(),
+    }
