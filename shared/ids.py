@@ -10,6 +10,7 @@ from enum import StrEnum
 DIGEST_CHARS = 20  # 100 bits: a collision needs ~10^15 signals
 CLIENT_ID_CHARS_MAX = 36  # Binance: ^[\.A-Z\:/a-z0-9_-]{1,36}$
 CLIENT_ID_PREFIX = "p95"
+SIGNAL_PREFIX = "sig-"
 
 
 class OrderRole(StrEnum):
@@ -30,7 +31,7 @@ def digest(*parts: str) -> str:
 
 def signal_id(dedupe_key: str) -> str:
     """Return the signal id of everything that shares this deduplication key."""
-    return f"sig-{digest('signal', dedupe_key)}"
+    return f"{SIGNAL_PREFIX}{digest('signal', dedupe_key)}"
 
 
 def event_id(schema: str, correlation_id: str, *discriminator: str) -> str:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import aio_pika
 import asyncpg
 import httpx
 
@@ -24,8 +23,8 @@ from infrastructure.drill.truth import (
     VenueOrder,
     VenueTrade,
 )
-from shared import codec, topology
-from shared.errors import MessageFault
+from shared import ids, topology
+from shared.dead_letters import DeadLetters, Letter
 
 HTTP_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 10.0
@@ -159,26 +158,14 @@ def _moment(milliseconds: int) -> datetime:
 
 
 async def _dead_letters(amqp_url: str) -> list[DeadLetter]:
-    """Look at every dead letter without taking one: what is not acknowledged goes back."""
-    found: list[DeadLetter] = []
-    async with await aio_pika.connect(amqp_url, timeout=CONNECT_TIMEOUT_S) as connection:
-        for queue in topology.QUEUES:
-            channel = await connection.channel()
-            dead = await channel.declare_queue(queue.dead, passive=True)
-            for _ in range(dead.declaration_result.message_count or 0):
-                letter = await dead.get(fail=False)
-                if letter is not None:
-                    found.append(_letter(queue.dead, letter.body))
-            await channel.close()
-    return found
+    async with DeadLetters(amqp_url, "drill") as letters:
+        return [
+            DeadLetter(queue=queue.dead, schema=letter.kind, signal_id=_signal_of(letter))
+            for queue in topology.QUEUES
+            for letter in await letters.look(queue)
+        ]
 
 
-def _letter(queue: str, body: bytes) -> DeadLetter:
-    try:
-        envelope = codec.decode(body)
-    except MessageFault:
-        return DeadLetter(queue=queue, schema="unreadable", signal_id=None)
-    ends_a_signal = envelope.correlation_id.startswith("sig-")
-    return DeadLetter(
-        queue=queue, schema=envelope.schema, signal_id=envelope.correlation_id if ends_a_signal else None
-    )
+def _signal_of(letter: Letter) -> str | None:
+    story = "" if letter.envelope is None else letter.envelope.correlation_id
+    return story if story.startswith(ids.SIGNAL_PREFIX) else None
