@@ -3,8 +3,9 @@
 from ipaddress import ip_network
 
 import pytest
+from pydantic import TypeAdapter
 
-from services.brain.config import LOOPBACK
+from services.brain.config import LOOPBACK, Networks
 from services.brain.sender import UNKNOWN, sender_of
 
 TRADINGVIEW = "52.89.214.238"
@@ -33,6 +34,12 @@ def test_only_a_trusted_proxy_is_believed(peer: str | None, claimed: str | None,
 def test_a_network_of_proxies_can_be_trusted() -> None:
     assert sender_of("172.18.0.5", TRADINGVIEW, COMPOSE) == TRADINGVIEW
     assert sender_of("172.32.0.5", TRADINGVIEW, COMPOSE) == "172.32.0.5"
+
+
+def test_proxies_are_written_as_people_write_lists() -> None:
+    read = TypeAdapter(Networks).validate_python
+    assert read("127.0.0.1, 172.16.0.0/12,") == (ip_network("127.0.0.1"), *COMPOSE)
+    assert read("") == ()
 
 
 def test_nobody_is_believed_when_nobody_is_trusted() -> None:
