@@ -19,8 +19,11 @@ from tests.e2e.phoenix import Phoenix
 from tests.eventually import eventually
 
 SYMBOL = "DOTUSDT"
+CLOCK_SYMBOLS = {"clock ahead": "AVAXUSDT", "clock behind": "LINKUSDT"}
+"""What a wrong clock has stamped must not fall into the time of the next test on the symbol."""
 UNPROTECTED_MAX = timedelta(seconds=25)
 PATIENCE_S = 40.0
+LONGEST_SKEW = timedelta(seconds=4)
 CLOCK_AHEAD = "phoenix_exchange_clock_ahead_seconds "
 
 OPENED = ("protected", None)
@@ -68,8 +71,8 @@ async def end_of(phoenix: Phoenix, signal_id: str, state: str) -> End:
     return found
 
 
-async def breaches(phoenix: Phoenix, begun_at: datetime) -> list[str]:
-    """Return what is broken about the symbol since then."""
+async def breaches(phoenix: Phoenix, begun_at: datetime, symbol: str) -> list[str]:
+    """Return what is broken about a symbol since then."""
     settings = phoenix.system.settings
     sources = Sources(
         postgres_url=settings["PHOENIX_POSTGRES_URL"],
@@ -78,16 +81,16 @@ async def breaches(phoenix: Phoenix, begun_at: datetime) -> list[str]:
         exchange_url=settings["PHOENIX_EXCHANGE_BASE_URL"],
         installation=settings["PHOENIX_INSTALLATION"],
     )
-    truth = (await read_truth(sources, ())).since(begun_at, {SYMBOL})
+    truth = (await read_truth(sources, ())).since(begun_at, {symbol})
     return [each for verdict in judge(truth, UNPROTECTED_MAX) for each in verdict.breaches]
 
 
-async def every_promise_holds(phoenix: Phoenix, begun_at: datetime) -> None:
+async def every_promise_holds(phoenix: Phoenix, begun_at: datetime, symbol: str = SYMBOL) -> None:
     """Wait until the promises hold: the last facts may still be on their way."""
     last: list[str] = []
 
     async def look() -> bool:
-        last[:] = await breaches(phoenix, begun_at)
+        last[:] = await breaches(phoenix, begun_at, symbol)
         return not last
 
     try:
@@ -148,15 +151,16 @@ async def test_a_fault_while_entering(careful: Phoenix, fault: str, expected: tu
     ],
 )
 async def test_a_fault_while_closing(careful: Phoenix, fault: str) -> None:
-    begun_at = datetime.now(UTC)
-    signal_id = await careful.alert(SYMBOL, "buy")
+    symbol = CLOCK_SYMBOLS.get(fault, SYMBOL)
+    begun_at = datetime.now(UTC) - (LONGEST_SKEW if fault in CLOCK_SYMBOLS else timedelta(0))
+    signal_id = await careful.alert(symbol, "buy")
     await end_of(careful, signal_id, "protected")
     await careful.admin("faults", dict(EXCHANGE_FAULTS[fault]))
-    exit_id = await careful.alert(SYMBOL, "close")
+    exit_id = await careful.alert(symbol, "close")
 
     assert await end_of(careful, signal_id, "closed") == End("closed", "exit_signal")
     assert (await careful.outcome(exit_id))["outcome"] == "closed"
-    await every_promise_holds(careful, begun_at)
+    await every_promise_holds(careful, begun_at, symbol)
 
 
 @pytest.mark.parametrize("fault", ["user stream silent", "user stream gap", "user stream dropped"])
