@@ -2,13 +2,18 @@
 
 import argparse
 import asyncio
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.chaos.faults import TROUBLES
 from tests.chaos.plan import make_plan
 from tests.chaos.run import Report, Run
 from tests.chaos.world import POSITIONS_MAX, chaos_world
+
+EVIDENCE = Path(__file__).parents[2] / ".phoenix-chaos"
+"""Where the logs of a run are kept in which a promise broke; the rest of the system is deleted."""
 
 
 async def run_seed(seed: int, *, signals: int, faults: int, duration_s: float, replicas: int) -> Report:
@@ -16,7 +21,10 @@ async def run_seed(seed: int, *, signals: int, faults: int, duration_s: float, r
     kinds = [each.kind for each in TROUBLES.values()]
     plan = make_plan(seed, signals=signals, faults=faults, duration_s=duration_s, kinds=kinds)
     async with chaos_world(replicas) as world:
-        return await Run(world, plan, f"seed {seed}").carry_out()
+        report = await Run(world, plan, f"seed {seed}").carry_out()
+        if report.breaches:
+            shutil.copytree(world.stack.layout.logs, EVIDENCE / f"seed-{seed}", dirs_exist_ok=True)
+        return report
 
 
 def words(seed: int, report: Report) -> str:
@@ -36,6 +44,8 @@ def words(seed: int, report: Report) -> str:
     lines += [f"  not injected: {each}" for each in report.failed_injections]
     lines += [f"  refused: {each}" for each in tally.refused]
     lines += [f"  BROKEN {each}" for each in report.breaches] or ["  every promise held"]
+    if report.breaches:
+        lines.append(f"  logs: {EVIDENCE / f'seed-{seed}'}")
     return "\n".join(lines)
 
 
