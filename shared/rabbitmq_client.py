@@ -228,8 +228,8 @@ class Consumer:
         except MessageFault as fault:
             await self._park(message, fault, None)
             return
-        if _deliveries(message) >= topology.DELIVERIES_HANDLED_MAX:
-            await self._park(message, MessageFault("every consumer that took it died"), envelope)
+        if (times := _deliveries(message)) >= topology.DELIVERIES_HANDLED_MAX:
+            await self._park(message, MessageFault(f"came back {times} times, never settled"), envelope)
             return
         age_s = (utc_now() - envelope.occurred_at).total_seconds()
         metrics.HOP_SECONDS.labels(queue=self._queue.name).observe(max(age_s, 0.0))

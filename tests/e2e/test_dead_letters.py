@@ -47,4 +47,4 @@ async def test_what_was_parked_is_seen_replayed_purged_and_on_record(phoenix: Ph
 
 async def _depth(phoenix: Phoenix, letters: int) -> bool:
     listed = json.loads(await phoenix.cli("dlq", "list", "--json"))["queues"]
-    return {each["queue"]: each["letters"] for each in listed}[QUEUE.name] == letters
+    return bool({each["queue"]: each["letters"] for each in listed}[QUEUE.name] == letters)
