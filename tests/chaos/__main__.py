@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared import crash_points
 from tests.chaos.faults import TROUBLES
 from tests.chaos.plan import make_plan
 from tests.chaos.run import Report, Run
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=1, help="instances of each service, 1 to 4")
     chosen = parser.parse_args(arguments)
     good = True
+    points_met: set[str] = set()
     for seed in chosen.seeds:
         report = asyncio.run(
             run_seed(
@@ -71,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(words(seed, report), flush=True)
         good = good and not report.breaches and report.positions_seen_max <= POSITIONS_MAX
+        points_met |= report.points_met
+    print(f"crash points that no seed met: {sorted(set(crash_points.POINTS) - points_met) or 'none'}")
     return 0 if good else 1
 
 
