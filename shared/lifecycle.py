@@ -47,6 +47,7 @@ class Runtime:
 
     name: str
     instance: int
+    mode: str = "paper"
     pings: dict[str, Ping] = field(default_factory=dict)
     stopping: bool = False
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -113,7 +114,7 @@ def run(name: str, settings_kind: type[S], build: Callable[[Runtime, S], Awaitab
         sys.exit(_refuse(f"{name}: {error}"))
     logs.configure(name, arguments.instance, settings.log_level)
     crash_points.enable(settings.crash_points)
-    runtime = Runtime(name=name, instance=arguments.instance)
+    runtime = Runtime(name=name, instance=arguments.instance, mode=settings.mode)
     sys.exit(uvloop.run(_serve(runtime, settings, build, arguments.host, arguments.port)))
 
 

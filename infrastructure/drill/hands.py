@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 
 from infrastructure.drill.promises import Verdict, judge
@@ -20,6 +21,7 @@ from infrastructure.drill.reading import Sources, read_truth
 from infrastructure.drill.truth import EntryRow, Truth
 from infrastructure.local.stack import LocalStack
 from shared.clock import utc_now
+from shared.errors import PhoenixError
 
 HTTP_TIMEOUT_S = 10.0
 LOOK_INTERVAL_S = 0.25
@@ -150,12 +152,32 @@ class Hands:
         whole = await read_truth(self._doors.sources, self.accepted)
         return whole.since(self.begun_at, {self.symbol})
 
-    async def clean_up(self, unprotected_max: timedelta) -> list[Verdict]:
-        """Take back what was armed, close what is open, let everything arrive, and judge."""
+    async def meet_the_exchange(self) -> None:
+        """Make sure, before the first alert, that the exchange is a paper exchange.
+
+        Raises:
+            DrillFailed: its side door does not answer.
+        """
+        try:
+            await self._admin("GET", "faults")
+        except httpx.HTTPError as error:
+            raise DrillFailed(f"there is no paper exchange to drill on: {error!r}") from error
+
+    async def disarm(self) -> None:
+        """Take back every fault that is still armed."""
         for number in self._armed:
-            with suppress(DrillFailed):  # spent already
+            with suppress(DrillFailed, httpx.HTTPError):  # spent already, or gone with a restart
                 await self._admin("DELETE", f"faults/{number}")
-        await self._eventually(self._is_flat_after_closing, f"{self.symbol} flat")
+
+    async def flatten(self) -> None:
+        """Close what the drill opened; what resists is told, and left to the verdicts."""
+        try:
+            await self._eventually(self._is_flat_after_closing, f"{self.symbol} flat")
+        except DrillFailed as failed:
+            self._tell(f"{failed}; close it with `phoenix.py close {self.symbol}`")
+
+    async def judge(self, unprotected_max: timedelta) -> list[Verdict]:
+        """Let everything arrive, and return the verdicts."""
 
         async def every_promise_holds() -> bool:
             return all(each.held for each in judge(await self.truth(), unprotected_max))
@@ -185,7 +207,9 @@ class Hands:
     async def _eventually(self, look: Callable[[], Awaitable[Any]], what: str) -> Any:
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
-            with suppress(httpx.HTTPError, OSError):  # something is being started again
+            with suppress(
+                httpx.HTTPError, OSError, PhoenixError, asyncpg.PostgresError
+            ):  # being started again
                 if found := await look():
                     return found
             if asyncio.get_running_loop().time() > deadline:

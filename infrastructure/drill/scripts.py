@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import httpx
 
-from infrastructure.drill.hands import HTTP_TIMEOUT_S, Doors, DrillFailed, Hands, Tell
+from infrastructure.drill.hands import HTTP_TIMEOUT_S, Doors, Hands, Tell
 from infrastructure.drill.promises import Verdict
 from infrastructure.local.stack import LocalStack
 
@@ -191,13 +191,15 @@ async def run(script: Script, doors: Doors, stack: LocalStack, symbol: str, tell
     """Carry out one drill on a flat symbol and return the verdict on every promise.
 
     Raises:
-        DrillFailed: it could not be carried out to its end; what it armed and opened is taken back.
+        DrillFailed: it could not be carried out to its end; what it armed and opened was taken back, as far
+            as the system answers.
     """
     async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False) as http:
         hands = Hands(doors, stack, http, symbol, tell)
+        await hands.meet_the_exchange()
         try:
             await script.story(hands)
-        except DrillFailed:
-            await hands.clean_up(UNPROTECTED_MAX)
-            raise
-        return await hands.clean_up(UNPROTECTED_MAX)
+        finally:
+            await hands.disarm()
+            await hands.flatten()
+        return await hands.judge(UNPROTECTED_MAX)

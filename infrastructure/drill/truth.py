@@ -157,7 +157,12 @@ class Truth:
             positions={symbol: amount for symbol, amount in self.positions.items() if symbol in symbols},
             is_complete=True,
         )
-        return replace(kept, wallet_before_usdt=self.wallet_usdt - kept.earned_usdt)
+        known = {each.signal_id for each in kept.signals} | self.accepted
+        return replace(
+            kept,
+            dead_letters=tuple(each for each in self.dead_letters if each.signal_id in known),
+            wallet_before_usdt=self.wallet_usdt - kept.earned_usdt,
+        )
 
     def story_of(self, signal_id: str) -> str:
         """Return the signal that an accepted id leads to."""

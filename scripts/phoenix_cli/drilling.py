@@ -16,6 +16,7 @@ from infrastructure.local.supervision import SupervisorError
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import Refused, Unreachable, WrongUsage
 from scripts.phoenix_cli.installation import Installation
+from shared.errors import PhoenixError
 
 PAPER = "paper"
 SYMBOLS_TRIED = ("LINKUSDT", "DOTUSDT", "AVAXUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BTCUSDT", "ETHUSDT")
@@ -32,12 +33,17 @@ def find_script(name: str, installation: Installation) -> Script:
     Raises:
         WrongUsage: there is no such drill.
         Refused: the system does not trade on paper.
+        Unreachable: it does not run.
     """
     script = SCRIPTS.get(name)
     if script is None:
         raise WrongUsage(f"there is no drill {name!r}", f"Known are: {', '.join(SCRIPTS)}.")
-    if installation.value("PHOENIX_MODE") != PAPER:
-        raise Refused("drills are for paper systems", "This installation trades elsewhere; nothing was done.")
+    with Api(installation) as api:
+        ready = api.readiness("execute")
+    if not ready["reached"]:
+        raise Unreachable("EXECUTE does not answer", "A drill needs a running system: ./scripts/start.sh")
+    if ready.get("mode") != PAPER:  # asked of who trades: files may say what is not yet, or no longer, so
+        raise Refused("drills are for paper systems", "This one trades elsewhere; nothing was done.")
     return script
 
 
@@ -54,7 +60,7 @@ def carry_out(script: Script, installation: Installation, tell: Callable[[str], 
         return asyncio.run(run(script, _doors(installation), stack, symbol, tell))
     except (DrillFailed, SupervisorError) as error:
         raise Refused("the drill could not be carried out", str(error)) from error
-    except (httpx.HTTPError, OSError, AMQPError, asyncpg.PostgresError) as error:
+    except (httpx.HTTPError, OSError, AMQPError, asyncpg.PostgresError, PhoenixError) as error:
         raise Unreachable("the system went away during the drill", repr(error)) from error
 
 

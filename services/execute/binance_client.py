@@ -269,16 +269,26 @@ class BinanceClient:
         return venue_parse.account(raw)
 
     async def trades(self, symbol: str, since: datetime) -> tuple[VenueTrade, ...]:
-        """Return our fills of a symbol from `since` on, oldest first."""
-        params = {"symbol": symbol, "startTime": venue_parse.to_ms(since), "limit": TRADES_PER_READ_MAX}
-        rows = await self._call("trades", self.venue.fapiPrivateGetUserTrades, params, is_read=True)
+        """Return our fills of a symbol from `since` on, oldest first.
+
+        Week by week, because the exchange gives no more at a time: a position may be older than that.
+        """
+        rows: list[Any] = []
+        for week in venue_parse.weeks(since, venue_parse.from_ms(self.venue.milliseconds())):
+            params = {"symbol": symbol, "limit": TRADES_PER_READ_MAX} | week
+            rows += await self._call("trades", self.venue.fapiPrivateGetUserTrades, params, is_read=True)
         prices = {asset: await self._price_of(asset) for asset in venue_parse.fee_assets(rows)}
         parsed = [venue_parse.trade(row, prices.get(row["commissionAsset"], ONE)) for row in rows]
         return tuple(sorted(parsed, key=lambda each: each.filled_at))
 
-    async def charges(self, symbol: str, since: datetime) -> VenueCharges:
-        """Return what the exchange booked on a symbol from `since` on besides its trades."""
-        params = {"symbol": symbol, "startTime": venue_parse.to_ms(since), "limit": INCOME_PER_READ_MAX}
+    async def charges(self, symbol: str, since: datetime, until: datetime) -> VenueCharges:
+        """Return what the exchange booked on a symbol in that time besides its trades."""
+        params = {
+            "symbol": symbol,
+            "startTime": venue_parse.to_ms(since),
+            "endTime": venue_parse.to_ms(until),
+            "limit": INCOME_PER_READ_MAX,
+        }
         return venue_parse.charges(
             await self._call("charges", self.venue.fapiPrivateGetIncome, params, is_read=True)
         )

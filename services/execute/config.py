@@ -2,6 +2,7 @@
 service.
 """
 
+import re
 from decimal import Decimal
 from typing import Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from shared.settings import Settings
 
+REAL_EXCHANGES = r"(?i)\bbinance"
 LIVE_CONFIRMATION = "I understand that real money is at risk"
 
 
@@ -35,6 +37,8 @@ class ExchangeSettings(Settings):
     def _live_is_confirmed(self) -> Self:
         if self.mode == "live" and self.live_confirmation != LIVE_CONFIRMATION:
             raise ValueError(f"mode live needs PHOENIX_LIVE_CONFIRMATION='{LIVE_CONFIRMATION}'")
+        if self.mode == "paper" and re.search(REAL_EXCHANGES, self.exchange_base_url):
+            raise ValueError("mode paper is for a paper exchange: PHOENIX_EXCHANGE_BASE_URL is a real one")
         return self
 
 

@@ -28,6 +28,8 @@ FILLS_READS_MAX = 5
 FILLS_READ_INTERVAL_S = 0.1
 CLOCK_MARGIN = timedelta(minutes=1)
 """How far the exchange's clock may have been set back since the entry, and its fills still be found."""
+CHARGED_WITHIN = timedelta(seconds=5)
+"""A liquidation's fee, or funding that fell due with the close, may be booked a moment after it."""
 CLOSE_TRIES_MAX = 3
 CLOSE_RETRY_S = 0.25
 
@@ -169,7 +171,8 @@ class ExitFlow:
         await self._cancel_standing(entry, stop, target)
         crash_points.reach("execute.twin_cancelled")
         assert entry.first_fill_at is not None
-        charges = await self._exchange.charges(entry.symbol, entry.first_fill_at)
+        until = books.closed_at + CHARGED_WITHIN
+        charges = await self._exchange.charges(entry.symbol, entry.first_fill_at, until)
         await self._record(
             entry, books.with_fees(charges.liquidation_fees_usdt), reason, charges.funding_usdt
         )

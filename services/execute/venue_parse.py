@@ -35,6 +35,8 @@ _BUDGET_NAMES = {
     Budget.ORDERS_10S: ("ORDERS", "SECOND", 10),
 }
 _OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING", "TRIGGERED"})
+WEEK = timedelta(days=7)
+WEEKS_MAX = 13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,6 +48,19 @@ def from_ms(milliseconds: int | str) -> datetime:
 def to_ms(at: datetime) -> int:
     """Return the millisecond stamp of a time."""
     return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def weeks(since: datetime, now: datetime) -> list[dict[str, int]]:
+    """Return `startTime` and `endTime` of at most a week each that cover the time since then.
+
+    The last has no end; what is older than the exchange keeps anyway is left out.
+    """
+    start = max(since, now - WEEKS_MAX * WEEK)
+    found: list[dict[str, int]] = []
+    while now - start > WEEK:
+        found.append({"startTime": to_ms(start), "endTime": to_ms(start + WEEK) - 1})
+        start += WEEK
+    return [*found, {"startTime": to_ms(start)}]
 
 
 def decimal(text: object) -> Decimal:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from services.risk import announcements
 from services.risk.correlation import Correlations
 from services.risk.limits import APPROVED, Decision, decide
@@ -137,7 +139,10 @@ class RiskFlow:
 
     async def on_position_opened(self, envelope: Envelope, fact: PositionOpened) -> None:
         """The reservation became a position: real price, quantity, margin and risk count from now on."""
-        await self._fold(envelope, (fact.signal_id,), lambda book, _: apply_position(book, fact.position))
+        # In the clock of whoever takes the snapshots that it is compared with: a fill bears the exchange's.
+        opened_at = max(fact.position.opened_at, envelope.occurred_at)
+        position = msgspec.structs.replace(fact.position, opened_at=opened_at)
+        await self._fold(envelope, (fact.signal_id,), lambda book, _: apply_position(book, position))
 
     async def on_position_closed(self, envelope: Envelope, fact: PositionClosed) -> None:
         """The position is gone: its risk is free."""

@@ -246,7 +246,7 @@ async def test_trades_explain_the_wallet_to_the_last_digit(bench: Bench) -> None
     gained = sum(each.realised_pnl_usdt - each.fee_usdt for each in trades)
     assert (
         bench.wallet() - before
-        == gained + (await bench.client.charges(BTC, bench.now() - MINUTE)).funding_usdt
+        == gained + (await bench.client.charges(BTC, bench.now() - MINUTE, bench.now() + MINUTE)).funding_usdt
     )
     assert await bench.client.trades(BTC, bench.now() + MINUTE) == ()
 

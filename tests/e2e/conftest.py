@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,12 +16,11 @@ BUSY = {
     "PHOENIX_REQUEST_WEIGHT_LIMIT_1M": "100000",
     "PHOENIX_RATE_LIMIT_PER_MINUTE": "100000",
 }
-"""All tests together open and close in a minute what a trader does in an hour."""
 
 
-@pytest.fixture(scope="session")
-async def shared_phoenix() -> AsyncIterator[Phoenix]:
-    """Start everything once for all end-to-end tests."""
+@asynccontextmanager
+async def busy_phoenix() -> AsyncIterator[Phoenix]:
+    """Start a whole system for tests that do in a minute what a trader does in an hour."""
     async with TelegramStandIn() as telegram:
         with throwaway_stack() as stack:
             await asyncio.to_thread(stack.start, overrides=telegram_settings(telegram) | BUSY)
@@ -30,6 +30,13 @@ async def shared_phoenix() -> AsyncIterator[Phoenix]:
                     limits={"entries_per_minute_max": MANY, "entries_per_day_max": MANY}
                 )
                 yield phoenix
+
+
+@pytest.fixture(scope="session")
+async def shared_phoenix() -> AsyncIterator[Phoenix]:
+    """Start everything once for all end-to-end tests."""
+    async with busy_phoenix() as phoenix:
+        yield phoenix
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from infrastructure.drill.promises import judge
 from infrastructure.drill.reading import Sources, read_truth
 from tests.chaos.faults import EXCHANGE_FAULTS
+from tests.e2e.conftest import busy_phoenix
 from tests.e2e.phoenix import Phoenix
 from tests.eventually import eventually
 
@@ -29,6 +30,13 @@ CLOCK_AHEAD = "phoenix_exchange_clock_ahead_seconds "
 OPENED = ("protected", None)
 UNAVAILABLE = ("failed", "exchange_unavailable")
 UNKNOWN = ("failed", "unknown")
+
+
+@pytest.fixture(scope="module")
+async def shared_phoenix() -> AsyncIterator[Phoenix]:
+    """A system of its own: so many lost trades leave it no odds, and no other test may be sized by those."""
+    async with busy_phoenix() as phoenix:
+        yield phoenix
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ SIGNAL_ROW = {
     "outcome": "opened",
     "reason": "protected",
 }
-READY = {"ready": True, "dependencies": {"postgresql": "ok"}}
+READY = {"ready": True, "mode": "paper", "dependencies": {"postgresql": "ok"}}
 
 
 class PhoenixStandIn:

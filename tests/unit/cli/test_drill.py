@@ -6,6 +6,7 @@ import pytest
 
 from infrastructure.drill.scripts import SCRIPTS
 from tests.unit.cli.conftest import Run
+from tests.unit.cli.phoenix_stand_in import PhoenixStandIn
 
 
 def test_list_names_every_drill_and_what_it_shows(run: Run) -> None:
@@ -24,17 +25,15 @@ def test_an_unknown_drill_is_wrong_usage_and_the_known_ones_are_named(run: Run) 
 
 
 @pytest.mark.parametrize("mode", ["live", "demo"])
-def test_no_drill_where_the_exchange_is_not_ours(
-    run: Run, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    monkeypatch.setenv("PHOENIX_MODE", mode)
+def test_no_drill_where_the_exchange_is_not_ours(run: Run, phoenix: PhoenixStandIn, mode: str) -> None:
+    """EXECUTE is asked, not a file: what it was started with may stand elsewhere."""
+    phoenix.answers["GET /ready"] = (200, {"ready": True, "mode": mode, "dependencies": {}})
     result = run("drill", "run", "lost-answer", "--yes")
     assert result.exit_code == 1
     assert "drills are for paper systems" in result.output
 
 
-def test_a_drill_asks_before_it_trades(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHOENIX_MODE", "paper")
+def test_a_drill_asks_before_it_trades(run: Run) -> None:
     assert run("drill", "run", "lost-answer", answer="n\n").exit_code == 1
     asked_nothing = run("drill", "run", "lost-answer", "--json")
     assert asked_nothing.exit_code == 2

@@ -188,6 +188,7 @@ def test_a_look_at_one_symbol_sees_what_began_there_since_and_nothing_else() -> 
         charges=(Charge(symbol="ETHUSDT", amount_usdt=Decimal(-9), charged_at=NOON),),
         reserved={"sig-old": "ETHUSDT"},
         positions={"ETHUSDT": ONE},
+        dead_letters=(DeadLetter(queue="q.dead", schema="s", signal_id="sig-old"),),
         is_complete=False,
     )
     assert broken(busy)

@@ -570,3 +570,30 @@ async def test_older_copy_of_an_entry_does_not_hide_who_closed_it() -> None:
     assert closed.reason is CloseReason.EXIT_SIGNAL
     assert await world.process().exits.settle(read_before), "settled before: nothing is told twice"
     assert len([e for e in world.told(approved.signal_id) if isinstance(e, PositionClosed)]) == 1
+
+
+async def test_position_that_is_older_than_a_week_closes_its_books() -> None:
+    """The exchange gives a week of fills at a time; its entry's are further back."""
+    world = World()
+    approved = await entered(world)
+    world.clock.advance(20 * 24 * 3_600)
+    world.venue.price("48900")
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+    asked = world.venue.sent("GET userTrades")
+    assert len(asked) == 3
+    assert all(int(each["endTime"]) - int(each["startTime"]) < 7 * 24 * 3_600_000 for each in asked[:-1])
+    assert "endTime" not in asked[-1]
+
+
+async def test_what_the_exchange_charges_a_stranger_afterwards_is_not_ours() -> None:
+    world = World()
+    before = world.venue.core.exchange.ledger.wallet_balance()
+    approved = await entered(world)
+    world.venue.price("48900")
+    earned = world.venue.core.exchange.ledger.wallet_balance() - before
+    world.clock.advance(60)
+    world.by_hand("buy", "0.1")
+    world.venue.price("40000")  # liquidated, with a fee of its own
+    await world.process().flow.on_order_event(BTC)
+    assert last(world, approved.signal_id, PositionClosed).net_pnl_usdt == earned

@@ -175,6 +175,7 @@ class TestProcess:
         assert answer.status_code == 503
         assert answer.json() == {
             "ready": False,
+            "mode": "paper",
             "dependencies": {
                 "redis": "ok",
                 "postgresql": "postgresql is not usable: connection refused",
