@@ -8,7 +8,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-TIERS=(unit property contract integration e2e architecture)
+TIERS=(unit property contract integration e2e chaos architecture)
 failed=()
 
 # Goes on after a failure, so that one run shows all there is to mend.

@@ -28,6 +28,7 @@ T = TypeVar("T")
 PROOF_TIMEOUT_S = 10.0
 """Longer than a queue needs to elect its leader after the broker's start."""
 CALL_TIMEOUT_S = 10.0
+MARK_TIMEOUT_S = 3.0
 MARKS = "phoenix.proven"
 """A direct exchange and its only queue, which keeps nothing: the bindings between them are the marks."""
 MARKS_ARGUMENTS: Mapping[str, Any] = {"x-queue-type": "classic", "x-message-ttl": 0}
@@ -54,6 +55,17 @@ async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Qu
     if broken := await _silent(url, name, queues):
         async with _channel(url, name) as channel:
             await _mend(url, name, channel, {each: queues[each] for each in broken}, table)
+    match await attempt(_mark(url, name, queues)):
+        case Failed(BrokerUnavailable() as error):  # an alarm, say: exits must be taken in all the same
+            _log.warning("queues_not_marked", why=str(error))
+        case Failed(error):
+            raise error
+        case Done():
+            pass
+
+
+async def _mark(url: str, name: str, queues: Iterable[str]) -> None:
+    """Mark what is proven and is not marked yet."""
     async with _channel(url, name) as channel:
         await _declare_marks(channel)
         if unmarked := await _unmarked(channel, queues):
@@ -147,7 +159,7 @@ async def _unmarked(channel: AbstractChannel, names: Iterable[str]) -> list[str]
     marks = await _answered(channel.get_exchange(MARKS, ensure=False))
     unmarked: list[str] = []
     for name in names:
-        match await attempt(within(CALL_TIMEOUT_S, marks.publish(aio_pika.Message(b""), name))):
+        match await attempt(within(MARK_TIMEOUT_S, marks.publish(aio_pika.Message(b""), name))):
             case Failed(aio_pika.exceptions.DeliveryError()):
                 unmarked.append(name)
             case Failed(error):

@@ -228,6 +228,9 @@ class Consumer:
         except MessageFault as fault:
             await self._park(message, fault, None)
             return
+        if (times := _deliveries(message)) >= topology.DELIVERIES_HANDLED_MAX:
+            await self._park(message, MessageFault(f"came back {times} times, never settled"), envelope)
+            return
         age_s = (utc_now() - envelope.occurred_at).total_seconds()
         metrics.HOP_SECONDS.labels(queue=self._queue.name).observe(max(age_s, 0.0))
         error = await self._patiently(message, lambda: self._handle(envelope))
@@ -344,6 +347,12 @@ class Consumer:
 
 def _attempts(message: AbstractIncomingMessage) -> int:
     counted = message.headers.get(topology.ATTEMPTS_HEADER, 0)
+    return counted if isinstance(counted, int) else 0
+
+
+def _deliveries(message: AbstractIncomingMessage) -> int:
+    """Return how often the message came back to its queue unsettled."""
+    counted = message.headers.get("x-delivery-count", 0)
     return counted if isinstance(counted, int) else 0
 
 

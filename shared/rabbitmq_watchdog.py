@@ -80,8 +80,10 @@ class Watchdog:
                     failures += 1
                     if failures >= LOST_AFTER_FAILURES:
                         self._note(error)
-                    if failures >= LOST_AFTER_FAILURES and clock() - since >= REBUILD_AFTER_S:
-                        await self._rebuild()
+                    is_late = failures >= LOST_AFTER_FAILURES and clock() - since >= REBUILD_AFTER_S
+                    if is_late and await self._rebuild():
+                        failures, since = 0, clock()
+                        self._note(None)
 
     def _note(self, lost: BaseException | None) -> None:
         if lost is not None and self._lost is None:
@@ -91,16 +93,17 @@ class Watchdog:
         self._lost = lost
         metrics.CONSUMER_LOST.labels(queue=self._queue).set(0 if lost is None else 1)
 
-    async def _rebuild(self) -> None:
+    async def _rebuild(self) -> bool:
         """Replace the connection once a new one stands: until then the library goes on with the old one."""
         fresh = self._subscribe()
         if isinstance(failed := await attempt(fresh.connect()), Failed):
             _log.warning("consumer_not_rebuilt", queue=self._queue, why=repr(failed.error))
-            return
+            return False
         old, self._subscription = self._subscription, fresh
         await old.close()  # before the new one begins, or the queue would have us twice
         if isinstance(failed := await attempt(fresh.begin()), Failed):
             _log.error("consumer_not_rebuilt", queue=self._queue, why=repr(failed.error))
-            return
+            return False
         metrics.CONSUMERS_REBUILT.labels(queue=self._queue).inc()
         _log.warning("consumer_rebuilt", queue=self._queue)
+        return True

@@ -30,6 +30,8 @@ DELIVERIES_MAX = 100
 """How often a message may come back unsettled (its consumer died) before it is dead-lettered; without these
 words RabbitMQ 4 would drop it after 20.
 """
+DELIVERIES_HANDLED_MAX = 90
+"""From then on the consumer parks it unhandled: the broker would not end its signal (P2)."""
 DEAD_LETTER_DELIVERIES_MAX = 1_000_000
 """Reading a dead letter and putting it back must never use it up."""
 

@@ -2,13 +2,19 @@
 
 import argparse
 import asyncio
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from shared import crash_points
 from tests.chaos.faults import TROUBLES
 from tests.chaos.plan import make_plan
 from tests.chaos.run import Report, Run
 from tests.chaos.world import POSITIONS_MAX, chaos_world
+
+EVIDENCE = Path(__file__).parents[2] / ".phoenix-chaos"
+"""Where the logs of a run are kept in which a promise broke; the rest of the system is deleted."""
 
 
 async def run_seed(seed: int, *, signals: int, faults: int, duration_s: float, replicas: int) -> Report:
@@ -16,7 +22,10 @@ async def run_seed(seed: int, *, signals: int, faults: int, duration_s: float, r
     kinds = [each.kind for each in TROUBLES.values()]
     plan = make_plan(seed, signals=signals, faults=faults, duration_s=duration_s, kinds=kinds)
     async with chaos_world(replicas) as world:
-        return await Run(world, plan, f"seed {seed}").carry_out()
+        report = await Run(world, plan, f"seed {seed}").carry_out()
+        if report.breaches:
+            shutil.copytree(world.stack.layout.logs, EVIDENCE / f"seed-{seed}", dirs_exist_ok=True)
+        return report
 
 
 def words(seed: int, report: Report) -> str:
@@ -36,6 +45,8 @@ def words(seed: int, report: Report) -> str:
     lines += [f"  not injected: {each}" for each in report.failed_injections]
     lines += [f"  refused: {each}" for each in tally.refused]
     lines += [f"  BROKEN {each}" for each in report.breaches] or ["  every promise held"]
+    if report.breaches:
+        lines.append(f"  logs: {EVIDENCE / f'seed-{seed}'}")
     return "\n".join(lines)
 
 
@@ -49,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=1, help="instances of each service, 1 to 4")
     chosen = parser.parse_args(arguments)
     good = True
+    points_met: set[str] = set()
     for seed in chosen.seeds:
         report = asyncio.run(
             run_seed(
@@ -61,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(words(seed, report), flush=True)
         good = good and not report.breaches and report.positions_seen_max <= POSITIONS_MAX
+        points_met |= report.points_met
+    print(f"crash points that no seed met: {sorted(set(crash_points.POINTS) - points_met) or 'none'}")
     return 0 if good else 1
 
 

@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 TELEGRAM_TOKEN = "95:e2e"
 TELEGRAM_CHAT = "9595"
 HTTP_TIMEOUT_S = 10.0
-CLI_TIMEOUT_S = 30.0
+CLI_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The consumer when the broker is in trouble: connections cut, queues deleted, alarms, kills."""
 
 import asyncio
+import dataclasses
 import gc
 from collections.abc import Awaitable
 
@@ -10,14 +11,17 @@ import pytest
 from shared import codec, rabbitmq_client, topology
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, OperatorNeeded
 from shared.models import Envelope
+from shared.parking import end_of_signal
 from shared.rabbitmq_client import Consumer, Publisher
 from tests.broker import Broker
+from tests.contract.samples import WHOLE, in_envelope
 from tests.eventually import eventually
 from tests.integration.consuming import (
     Opens,
     Recorder,
     Sends,
     answers,
+    has,
     has_consumers,
     is_declared,
     is_held_up,
@@ -164,6 +168,34 @@ async def test_a_message_that_kills_its_consumer_every_time_is_parked_by_the_bro
         return bool(await broker.count(queue.dead))
 
     await eventually(take_and_die)
+
+
+async def test_before_the_broker_parks_such_a_message_a_consumer_does_unhandled_and_ends_its_signal(
+    broker: Broker, servers: Servers, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker would move it without a word, and the signal would never end (P2)."""
+    deaths = 2
+    monkeypatch.setattr(topology, "DELIVERIES_HANDLED_MAX", deaths)
+    queue = dataclasses.replace(await broker.make_queue(), carries_signals=True)
+    listener = dataclasses.replace(await broker.make_queue(), routing_keys=("signal.ended",))
+    received = in_envelope(WHOLE[0])
+    ended = end_of_signal(received, queue, received.occurred_at)
+    assert ended is not None
+    await publisher.publish("", queue.name, codec.encode(received))
+    for _ in range(deaths):
+        async with broker.channel() as channel:
+            taken = await (await channel.get_queue(queue.name)).get()
+            assert taken is not None
+        await eventually(lambda: has(broker, queue.name, 1))
+    heard, handled = Recorder(), Recorder()
+
+    async with (
+        Consumer(servers.amqp_url, "listener", listener, heard, publisher),
+        Consumer(servers.amqp_url, "test", queue, handled, publisher),
+    ):
+        await eventually(lambda: heard.seen == [ended.event_id])
+        await eventually(lambda: has(broker, queue.dead, 1))
+    assert handled.seen == []
 
 
 async def test_the_consumer_outlives_the_garbage_collector(opens: Opens, send: Sends) -> None:

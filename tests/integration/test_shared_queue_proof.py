@@ -22,6 +22,7 @@ PROOF_TIMEOUT_S = 3.0
 ELECTED_S = 20.0
 KILLS_MAX = 3
 BACKLOG = 50
+START_S = 15.0
 
 Breaks = Callable[..., Any]
 
@@ -120,6 +121,18 @@ async def test_the_proof_leaves_backlogs_and_consumers_alone_and_marks_once(
     assert message is not None
     assert not message.redelivered
     assert await _unmarked(servers, queues) == []
+
+
+async def test_a_broker_that_takes_no_publishes_does_not_keep_a_service_from_starting(
+    broker: Broker, servers: Servers
+) -> None:
+    """With a full disk, exits that wait in their queue must be taken in, and positions looked after."""
+    await broker.ctl("set_vm_memory_high_watermark", "0")
+    try:
+        async with asyncio.timeout(START_S), Publisher(servers.amqp_url, "test") as opened:
+            await opened.ping()
+    finally:
+        await broker.ctl("set_vm_memory_high_watermark", "0.4")
 
 
 @pytest.mark.usefixtures("publisher")
