@@ -4,7 +4,6 @@ It must never guess: an unknown schema, an unknown field, a naive time, or money
 string is a `MessageFault`.
 """
 
-import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, reduce
@@ -23,9 +22,6 @@ BODY_BYTES_MAX = 256 * 1024
 
 _DecimalText = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?\Z")]
 """A finite decimal as our encoder writes it: no JSON number (a float's noise), no NaN, no `1_000`."""
-
-_EXOTIC = re.compile(rb'":"-?(?:[0-9.]+E|s?NaN|Inf)')
-"""Finds every NaN, infinity and exponent in what our encoder wrote, and some innocent text."""
 
 
 @cache
@@ -127,13 +123,3 @@ def decode(body: bytes) -> Envelope:
         producer=wire.producer,
         payload=payload,
     )
-
-
-def _demand_plain_money(payload: Message, raw: bytes) -> None:
-    """Raise unless every Decimal stood in `raw` as plain text: the decoder takes numbers and NaN silently.
-
-    Nearly every message is what our encoder would write again, byte for byte; the check of each field costs
-    more than the decoding, so it is left to the rest.
-    """
-    if _ENCODER.encode(payload) != raw or _EXOTIC.search(raw):
-        _FORMS[payload.SCHEMA].decode(raw)

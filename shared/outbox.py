@@ -22,7 +22,8 @@ SWEEP_BATCH_S_MAX = 0.5
 """A batch is marked before the database ends its transaction for idling, or a slow broker would get the same
 rows again and again.
 """
-MARK_INTERVAL_S = 0.05
+MARK_INTERVAL_S = 0.2
+"""Well below `SWEEP_AGE_S`, or what was sent would look unsent; long enough that one statement marks many."""
 MARKS_WAITING_MAX = 10_000
 PRUNE_INTERVAL_S = 600.0
 KEEP_SENT_HOURS = 24

@@ -13,6 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from shared.errors import RedisUnavailable
@@ -40,6 +41,7 @@ class RedisClient:
             max_connections=CONNECTIONS_MAX,
             health_check_interval=HEALTH_CHECK_INTERVAL_S,
             retry=Retry(NoBackoff(), 0),
+            driver_info=DriverInfo(),  # once, or every new connection reads the package's metadata
         )
 
     async def __aenter__(self) -> "RedisClient":

@@ -2,7 +2,8 @@
 
 Per message: load → decide → store (inbox, effect and outbox in one transaction) → publish after the commit. A
 kill before the commit leaves nothing, a kill after it leaves the messages to the sweeper, a second delivery
-finds the inbox. It must never speak SQL, HTTP or AMQP, and never decide on a trade: RISK does.
+finds the inbox. Facts that arrive together are taken in together; their order does not matter. It must never
+speak SQL, HTTP or AMQP, and never decide on a trade: RISK does.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ from shared.models import (
     AnalysisCompleted,
     CloseRequested,
     Envelope,
-    ManualTradeProposed,
     Message,
     SignalEnded,
     SignalReceived,
 )
+from shared.turns import Turns
 from shared.values import Action, Analysis, CloseReason, EdgeEstimate, OutcomeKind, Signal
 
 PRODUCER = "brain"
@@ -67,6 +68,7 @@ class BrainFlow:
         self._rules = rules
         self._clock = clock
         self._edge: tuple[EdgeEstimate, datetime] | None = None
+        self._facts: Turns[Envelope, None] = Turns(self._take_facts)
 
     async def on_signal(self, envelope: Envelope) -> None:
         """Answer an accepted alert: close, end or analyse it, once."""
@@ -93,26 +95,33 @@ class BrainFlow:
             metrics.SIGNAL_DUPLICATES.inc()
             _log.info("duplicate_ignored", correlation_id=signal.signal_id, symbol=signal.symbol)
             return
-        self._tell_end(ended)
+        for outcome in ended:
+            self._tell_end(outcome)
         _log.info("signal_answered", correlation_id=signal.signal_id, answer=answer.SCHEMA)
         crash_points.reach("brain.committed")
         await self._outbox.publish((out,))
 
     async def on_fact(self, envelope: Envelope) -> None:
         """Take a fact into the stories, outcomes and books it belongs to."""
-        fact = envelope.payload
+        if envelope.producer != PRODUCER:  # what we told ourselves was recorded before it was sent
+            await self._facts.take(envelope)
+
+    async def _take_facts(self, envelopes: Sequence[Envelope]) -> list[None]:
+        learned = outcomes.learn(envelopes)
         async with self._records.transaction() as tx:
-            if isinstance(fact, ManualTradeProposed):
-                await self._records.record_signal(tx, fact.signal, None)
-            await self._records.tell(tx, [(story, envelope) for story in outcomes.stories(envelope)])
-            if change := outcomes.position_change(fact):
-                await self._records.move_position(tx, change)
-            if trade := outcomes.closed_trade(fact):
+            for signal in learned.signals:
+                await self._records.record_signal(tx, signal, None)
+            await self._records.tell(tx, learned.told)
+            if learned.changes:
+                await self._records.move_positions(tx, learned.changes)
+            for trade in learned.trades:
                 await self._records.book_trade(tx, trade)
-            ended = await self._end(tx, outcomes.outcome_of(fact), envelope.occurred_at)
-        if trade is not None:
+            ended = await self._end(tx, learned.decided)
+        if learned.trades:
             self._edge = None
-        self._tell_end(ended)
+        for outcome in ended:
+            self._tell_end(outcome)
+        return [None] * len(envelopes)
 
     async def assess(self, signal: Signal) -> Assessment | None:
         """Return what BRAIN thinks of an entry, without any effect; None when nobody knows a price.
@@ -162,30 +171,28 @@ class BrainFlow:
 
     async def _record(
         self, tx: object, signal: Signal, answer: Message, told: tuple[Envelope, Envelope]
-    ) -> Outcome | None:
+    ) -> Sequence[Outcome]:
+        """Record an answer and what it implies; return the outcome if it is the signal's first."""
         analysis = answer.analysis if isinstance(answer, AnalysisCompleted) else None
         await self._records.record_signal(tx, signal, analysis)
         await self._records.tell(tx, [(signal.signal_id, each) for each in told])
-        ended = await self._end(tx, outcomes.outcome_of(answer), told[-1].occurred_at)
+        outcome = outcomes.outcome_of(answer)
+        ended = await self._end(tx, [(outcome, told[-1].occurred_at)] if outcome else ())
         await self._outbox.stage(tx, told[-1:])
         return ended
 
-    async def _end(self, tx: object, outcome: Outcome | None, decided_at: datetime) -> Outcome | None:
-        """Record the outcome and return it when it is the signal's first."""
-        if outcome is None or not await self._records.record_outcome(tx, outcome, decided_at):
-            return None
-        return outcome
+    async def _end(self, tx: object, decided: Sequence[tuple[Outcome, datetime]]) -> Sequence[Outcome]:
+        return await self._records.record_outcomes(tx, decided) if decided else ()
 
-    def _tell_end(self, outcome: Outcome | None) -> None:
+    def _tell_end(self, outcome: Outcome) -> None:
         """Count an outcome once it is committed."""
-        if outcome is not None:
-            metrics.SIGNAL_OUTCOMES.labels(outcome=outcome.kind.value, reason=outcome.label).inc()
-            _log.info(
-                "signal_ended",
-                correlation_id=outcome.signal_id,
-                outcome=outcome.kind.value,
-                reason=outcome.reason,
-            )
+        metrics.SIGNAL_OUTCOMES.labels(outcome=outcome.kind.value, reason=outcome.label).inc()
+        _log.info(
+            "signal_ended",
+            correlation_id=outcome.signal_id,
+            outcome=outcome.kind.value,
+            reason=outcome.reason,
+        )
 
     async def _bars(self, signal: Signal) -> Sequence[Bar]:
         """Return the bars when the alert leaves an indicator to us."""

@@ -7,6 +7,7 @@ nothing else: it must never be used where a restart matters.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -106,22 +107,28 @@ class MemoryRecords:
         for story, envelope in told:
             _put_new(tx, self.stories, (story, envelope.event_id), envelope)
 
-    async def record_outcome(self, tx: Journal, outcome: Outcome, decided_at: datetime) -> bool:  # noqa: ARG002
-        """Record how a signal ended; False when it had ended before (P2)."""
-        if outcome.only_if_recorded and outcome.signal_id not in self.signals:
-            return False
-        return _put_new(tx, self.outcomes, outcome.signal_id, outcome)
+    async def record_outcomes(
+        self, tx: Journal, decided: Sequence[tuple[Outcome, datetime]]
+    ) -> list[Outcome]:
+        """Record how signals ended; return those that had not ended before (P2)."""
+        return [
+            replace(outcome, only_if_recorded=False)
+            for outcome, _ in decided
+            if (outcome.signal_id in self.signals or not outcome.only_if_recorded)
+            and _put_new(tx, self.outcomes, outcome.signal_id, outcome)
+        ]
 
-    async def move_position(self, tx: Journal, change: PositionChange) -> None:
-        """Note that a position stands or is gone; one that is gone never comes back."""
-        held = self.positions.get(change.signal_id, change)
-        merged = PositionChange(
-            signal_id=change.signal_id,
-            symbol=held.symbol,
-            version=max(held.version, change.version),
-            is_open=held.is_open and change.is_open,
-        )
-        tx.put(self.positions, change.signal_id, merged)
+    async def move_positions(self, tx: Journal, changes: Sequence[PositionChange]) -> None:
+        """Note that positions stand or are gone; one that is gone never comes back."""
+        for change in changes:
+            held = self.positions.get(change.signal_id, change)
+            merged = PositionChange(
+                signal_id=change.signal_id,
+                symbol=held.symbol,
+                version=max(held.version, change.version),
+                is_open=held.is_open and change.is_open,
+            )
+            tx.put(self.positions, change.signal_id, merged)
 
     async def book_trade(self, tx: Journal, trade: ClosedTrade) -> None:
         """Book a closed trade, once."""

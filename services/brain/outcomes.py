@@ -5,13 +5,16 @@ Pure: fact in, value or None out. Every answer depends on one fact alone, never 
 facts may arrive in any order and any number of times (P2).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 
 from shared.models import (
     CloseIgnored,
     Envelope,
+    ManualTradeProposed,
     Message,
     OrderEnded,
     PositionClosed,
@@ -20,7 +23,7 @@ from shared.models import (
     TradeRejected,
 )
 from shared.money import ZERO, stored
-from shared.values import CloseReason, OutcomeKind
+from shared.values import CloseReason, OutcomeKind, Signal
 
 OPENED_REASON = "protected"
 
@@ -62,6 +65,33 @@ class PositionChange:
     symbol: str
     version: int
     is_open: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What several facts say together. Rows that replicas could meet on stand in one order for all of them,
+    lest two wait for each other; a story keeps the order in which its facts came.
+    """
+
+    signals: Sequence[Signal]
+    told: Sequence[tuple[str, Envelope]]
+    changes: Sequence[PositionChange]
+    trades: Sequence[ClosedTrade]
+    decided: Sequence[tuple[Outcome, datetime]]
+
+
+def learn(envelopes: Sequence[Envelope]) -> Learned:
+    """Return what facts that are taken in together say."""
+    facts = [each.payload for each in envelopes]
+    told = [(story, each) for each in envelopes for story in stories(each)]
+    decided = [(outcome_of(each.payload), each.occurred_at) for each in envelopes]
+    return Learned(
+        signals=[fact.signal for fact in facts if isinstance(fact, ManualTradeProposed)],
+        told=sorted(told, key=itemgetter(0)),
+        changes=[change for fact in facts if (change := position_change(fact))],
+        trades=[trade for fact in facts if (trade := closed_trade(fact))],
+        decided=[(outcome, at) for outcome, at in decided if outcome],
+    )
 
 
 def outcome_of(fact: Message) -> Outcome | None:

@@ -54,12 +54,14 @@ class RecordsSignals(Protocol):
         """Add messages to the stories of signals; what a story holds already stays as it was."""
         ...
 
-    async def record_outcome(self, tx: Transaction, outcome: Outcome, decided_at: datetime) -> bool:
-        """Record how a signal ended; False when it had ended before (P2)."""
+    async def record_outcomes(
+        self, tx: Transaction, decided: Sequence[tuple[Outcome, datetime]]
+    ) -> list[Outcome]:
+        """Record how signals ended and when; return those that had not ended before (P2)."""
         ...
 
-    async def move_position(self, tx: Transaction, change: PositionChange) -> None:
-        """Note that a position stands or is gone; one that is gone never comes back."""
+    async def move_positions(self, tx: Transaction, changes: Sequence[PositionChange]) -> None:
+        """Note that positions stand or are gone; one that is gone never comes back."""
         ...
 
     async def book_trade(self, tx: Transaction, trade: ClosedTrade) -> None:

@@ -38,17 +38,24 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::time
      AS told (correlation_id, event_id, causation_id, schema, producer, occurred_at, payload)
 ON CONFLICT DO NOTHING
 
--- name: record_outcome
+-- name: record_outcomes
+-- Of several outcomes of one signal the first in the list stays.
 INSERT INTO outcomes (signal_id, outcome, reason, decided_at)
-SELECT $1::text, $2::outcome_kind, $3::text, $4::timestamptz
-WHERE NOT $5::boolean OR EXISTS (SELECT FROM signals WHERE signal_id = $1)
+SELECT told.signal_id, told.outcome::outcome_kind, told.reason, told.decided_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[]) WITH ORDINALITY
+     AS told (signal_id, outcome, reason, decided_at, only_if_recorded, place)
+WHERE NOT told.only_if_recorded OR EXISTS (SELECT FROM signals WHERE signals.signal_id = told.signal_id)
+ORDER BY told.signal_id, told.place
 ON CONFLICT DO NOTHING
-RETURNING true
+RETURNING signal_id, outcome::text, reason
 
--- name: move_position
+-- name: move_positions
 -- Closed is final and the version only grows: the row ends up the same in whatever order the facts come.
 INSERT INTO open_positions AS held (signal_id, symbol, version, is_open)
-VALUES ($1, $2, $3, $4)
+SELECT told.signal_id, min(told.symbol), max(told.version), bool_and(told.is_open)
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS told (signal_id, symbol, version, is_open)
+GROUP BY told.signal_id
+ORDER BY told.signal_id
 ON CONFLICT (signal_id) DO UPDATE
 SET version = greatest(held.version, EXCLUDED.version), is_open = held.is_open AND EXCLUDED.is_open
 

@@ -15,7 +15,7 @@ from services.brain.ports import Overdue
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import Envelope
-from shared.values import Analysis, Signal
+from shared.values import Analysis, OutcomeKind, Signal
 
 STORY_MESSAGES_MAX = 1_000
 
@@ -87,22 +87,31 @@ class BrainStore:
             [jsonb(envelope.payload) for _, envelope in told],
         )
 
-    async def record_outcome(self, tx: Connection, outcome: Outcome, decided_at: datetime) -> bool:
-        """Record how a signal ended; False when it had ended before (P2)."""
-        recorded = await tx.fetchval(
-            _SQL["record_outcome"],
-            outcome.signal_id,
-            outcome.kind.value,
-            outcome.reason,
-            decided_at,
-            outcome.only_if_recorded,
+    async def record_outcomes(
+        self, tx: Connection, decided: Sequence[tuple[Outcome, datetime]]
+    ) -> list[Outcome]:
+        """Record how signals ended and when; return those that had not ended before (P2)."""
+        rows = await tx.fetch(
+            _SQL["record_outcomes"],
+            [outcome.signal_id for outcome, _ in decided],
+            [outcome.kind.value for outcome, _ in decided],
+            [outcome.reason for outcome, _ in decided],
+            [decided_at for _, decided_at in decided],
+            [outcome.only_if_recorded for outcome, _ in decided],
         )
-        return bool(recorded)
+        return [
+            Outcome(signal_id=row["signal_id"], kind=OutcomeKind(row["outcome"]), reason=row["reason"])
+            for row in rows
+        ]
 
-    async def move_position(self, tx: Connection, change: PositionChange) -> None:
-        """Note that a position stands or is gone; one that is gone never comes back."""
+    async def move_positions(self, tx: Connection, changes: Sequence[PositionChange]) -> None:
+        """Note that positions stand or are gone; one that is gone never comes back."""
         await tx.execute(
-            _SQL["move_position"], change.signal_id, change.symbol, change.version, change.is_open
+            _SQL["move_positions"],
+            [each.signal_id for each in changes],
+            [each.symbol for each in changes],
+            [each.version for each in changes],
+            [each.is_open for each in changes],
         )
 
     async def book_trade(self, tx: Connection, trade: ClosedTrade) -> None:

@@ -90,10 +90,10 @@ class EntryFlow:
 
     async def _advance_to_rest(self, signal_id: str) -> None:
         for _ in range(STEPS_MAX):
-            entry = await self._store.entry(signal_id)
-            if entry is None:
+            standing = await self._store.standing(signal_id)
+            if standing is None:
                 return
-            control = await self._store.control()
+            entry, control = standing
             now, ahead = self._clock(), self._exchange.clock_ahead()
             match next_step(entry, control, now, self._rules.protection_timeout_s, ahead):
                 case Step.EXPIRE:

@@ -74,9 +74,7 @@ class ExecutionFlow:
         approval = envelope.payload
         assert isinstance(approval, TradeApproved), f"unexpected {envelope.schema}"
         client_id = ids.client_order_id(self._installation, approval.signal_id, ids.OrderRole.ENTRY)
-        async with self._store.transaction() as tx:
-            if await self._store.first_time(tx, TRADE_EXECUTION.name, envelope.event_id):
-                await self._store.insert_entry(tx, approval, client_id)
+        await self._store.record_intent(TRADE_EXECUTION.name, envelope.event_id, approval, client_id)
         crash_points.reach("execute.intent_recorded")
         async with self._symbols[approval.symbol]:
             await self._entries.advance(approval.signal_id)

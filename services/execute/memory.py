@@ -112,10 +112,14 @@ class MemoryEntries:
         tx.put(self.handled, (queue, event_id), True)
         return True
 
-    async def insert_entry(self, tx: Journal, approval: TradeApproved, client_id: str) -> None:
-        """Record the intent to enter; nothing happens when it is there already."""
-        if approval.signal_id in self.entries:
-            return
+    async def record_intent(self, queue: str, event_id: str, approval: TradeApproved, client_id: str) -> None:
+        """Record that an approval was taken and the intent to enter, together; what is there stays."""
+        async with self.transaction() as tx:
+            if not await self.first_time(tx, queue, event_id) or approval.signal_id in self.entries:
+                return
+            self._insert(tx, approval, client_id)
+
+    def _insert(self, tx: Journal, approval: TradeApproved, client_id: str) -> None:
         made = Entry(
             signal_id=approval.signal_id,
             client_id=client_id,
@@ -145,6 +149,11 @@ class MemoryEntries:
     async def entry(self, signal_id: str) -> Entry | None:
         """Return one entry."""
         return self.entries.get(signal_id)
+
+    async def standing(self, signal_id: str) -> tuple[Entry, Control] | None:
+        """Return one entry and the newest trading state known."""
+        entry = self.entries.get(signal_id)
+        return None if entry is None else (entry, await self.control())
 
     async def unfinished(self) -> list[Entry]:
         """Return all entries that are not final, oldest first."""

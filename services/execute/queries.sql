@@ -1,11 +1,21 @@
--- name: insert_entry
+-- name: record_intent
+-- The inbox and the intent in one statement, which is a transaction: both are recorded or neither.
+WITH first_time AS (
+    INSERT INTO inbox (queue, event_id) VALUES ($11, $12) ON CONFLICT DO NOTHING RETURNING true
+)
 INSERT INTO entries (signal_id, client_id, strategy, symbol, side, state, approval, trading_epoch, valid_until,
                      signal_received_at, quantity)
-VALUES ($1, $2, $3, $4, $5, 'intent', $6, $7, $8, $9, $10)
+SELECT $1, $2, $3, $4, $5, 'intent', $6, $7::bigint, $8, $9, $10
+FROM first_time
 ON CONFLICT (signal_id) DO NOTHING
 
 -- name: entry
 SELECT * FROM entries WHERE signal_id = $1
+
+-- name: standing
+SELECT entries.*, trading_state.state AS newest_state, trading_state.trading_epoch AS newest_epoch
+FROM entries CROSS JOIN trading_state
+WHERE signal_id = $1
 
 -- name: unfinished
 SELECT * FROM entries WHERE state NOT IN ('closed', 'expired', 'failed') ORDER BY created_at

@@ -43,10 +43,10 @@ class ExecuteStore:
         """Record that a message is handled; False when it was before."""
         return await outbox.first_time(tx, queue, event_id)
 
-    async def insert_entry(self, tx: Connection, approval: TradeApproved, client_id: str) -> None:
-        """Record the intent to enter; nothing happens when it is there already."""
-        await tx.execute(
-            QUERIES["insert_entry"],
+    async def record_intent(self, queue: str, event_id: str, approval: TradeApproved, client_id: str) -> None:
+        """Record that an approval was taken and the intent to enter, together; what is there stays."""
+        await self._database.execute(
+            QUERIES["record_intent"],
             approval.signal_id,
             client_id,
             approval.strategy,
@@ -57,11 +57,21 @@ class ExecuteStore:
             approval.valid_until,
             approval.signal_received_at,
             approval.sizing.quantity,
+            queue,
+            event_id,
         )
 
     async def entry(self, signal_id: str) -> Entry | None:
         """Return one entry."""
         return _entry_or_none(await self._database.fetch_row(QUERIES["entry"], signal_id))
+
+    async def standing(self, signal_id: str) -> tuple[Entry, Control] | None:
+        """Return one entry and the newest trading state known, of the same moment."""
+        row = await self._database.fetch_row(QUERIES["standing"], signal_id)
+        if row is None:
+            return None
+        control = Control(state=TradingState(row["newest_state"]), trading_epoch=row["newest_epoch"])
+        return _entry(row), control
 
     async def unfinished(self) -> list[Entry]:
         """Return all entries that are not final, oldest first."""

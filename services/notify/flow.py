@@ -51,11 +51,7 @@ class NotifyFlow:
         if notification is None:
             self._facts.observe(envelope)
             return
-        async with self._store.telling() as telling:
-            if not await telling.first_time(source, envelope.event_id):
-                return
-            added = await telling.add(notification)
-        if added:
+        if await self._store.keep(source, notification):
             self._facts.observe(envelope)
             self._watch.stored(envelope.schema, notification.severity)
             self._wake()

@@ -1,7 +1,6 @@
 """What NOTIFY's stories need from the outside, named for the need."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -20,23 +19,13 @@ class Drops:
     until: datetime | None
 
 
-class Telling(Protocol):
-    """One open transaction in which a fact is recorded."""
-
-    async def first_time(self, source: str, event_id: str) -> bool:
-        """Record that the fact came from `source`; False when it had come before."""
-        ...
-
-    async def add(self, notification: Notification) -> bool:
-        """Keep the notification; False when it is kept already."""
-        ...
-
-
 class KeepsNotifications(Protocol):
     """Keeps what was told and what waits."""
 
-    def telling(self) -> AbstractAsyncContextManager[Telling]:
-        """Open a transaction: committed when the block ends."""
+    async def keep(self, source: str, notification: Notification) -> bool:
+        """Record that the fact came from `source` and keep its notification, together; False: one of both
+        was done before.
+        """
         ...
 
 

@@ -1,7 +1,12 @@
--- name: add
+-- name: keep
+-- The inbox and the notification in one statement, which is a transaction: both are kept or neither.
+WITH first_time AS (
+    INSERT INTO inbox (queue, event_id) VALUES ($9, $1) ON CONFLICT DO NOTHING RETURNING true
+)
 INSERT INTO notifications
     (event_id, correlation_id, kind, severity, title, body, occurred_at, dropped_at, dropped_because)
-VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8::text IS NULL THEN NULL ELSE now() END, $8)
+SELECT $1, $2, $3, $4, $5, $6, $7::timestamptz, CASE WHEN $8::text IS NULL THEN NULL ELSE now() END, $8
+FROM first_time
 ON CONFLICT (event_id) DO NOTHING
 RETURNING true
 

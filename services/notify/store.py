@@ -4,17 +4,14 @@ A notification waits, may be claimed for one attempt, and ends once: delivered o
 never decide who is told what.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from services.notify.message_format import Notification
 from services.notify.ports import Drops
-from shared import outbox
-from shared.database import Connection, Database, load_queries
+from shared.database import Database, load_queries
 from shared.values import Severity
 
 WAITING_ROWS_MAX = 50
@@ -27,33 +24,6 @@ NO_CHANNEL = "no_channel"
 _SQL = load_queries(Path(__file__).parent / "queries.sql")
 
 
-@dataclass(frozen=True)
-class NotificationsTransaction:
-    """One open transaction in which a fact is recorded."""
-
-    connection: Connection
-    dropped_because: str | None
-
-    async def first_time(self, source: str, event_id: str) -> bool:
-        """Record that the fact came from `source`; False when it had come before."""
-        return await outbox.first_time(self.connection, source, event_id)
-
-    async def add(self, notification: Notification) -> bool:
-        """Keep the notification; False when it is kept already."""
-        added = await self.connection.fetchval(
-            _SQL["add"],
-            notification.event_id,
-            notification.correlation_id,
-            notification.kind,
-            notification.severity.value,
-            notification.title,
-            notification.body,
-            notification.occurred_at,
-            self.dropped_because,
-        )
-        return bool(added)
-
-
 class NotificationStore:
     """Notifications of this installation; without a channel they are kept and nobody waits for them."""
 
@@ -61,11 +31,23 @@ class NotificationStore:
         self._database = database
         self._dropped_because = None if has_channel else NO_CHANNEL
 
-    @asynccontextmanager
-    async def telling(self) -> AsyncIterator[NotificationsTransaction]:
-        """Open a transaction: committed when the block ends."""
-        async with self._database.transaction() as connection:
-            yield NotificationsTransaction(connection, self._dropped_because)
+    async def keep(self, source: str, notification: Notification) -> bool:
+        """Record that the fact came from `source` and keep its notification, together; False: one of both
+        was done before.
+        """
+        kept = await self._database.fetch_value(
+            _SQL["keep"],
+            notification.event_id,
+            notification.correlation_id,
+            notification.kind,
+            notification.severity.value,
+            notification.title,
+            notification.body,
+            notification.occurred_at,
+            self._dropped_because,
+            source,
+        )
+        return bool(kept)
 
     async def waiting(self) -> Sequence[Notification]:
         """Return the front of the queue: of every severity the oldest that may be sent now."""

@@ -54,8 +54,7 @@ def fresh(symbol: str = "BTCUSDT", **changes: Any) -> TradeApproved:
 
 
 async def inserted(store: Any, approved: TradeApproved) -> Entry:
-    async with store.transaction() as tx:
-        await store.insert_entry(tx, approved, client_id(approved))
+    await store.record_intent("queue", f"approved {approved.signal_id}", approved, client_id(approved))
     entry: Entry = await store.entry(approved.signal_id)
     return entry
 
@@ -288,9 +287,34 @@ async def test_what_a_transaction_wrote_is_taken_back_together(store: Any) -> No
 
 async def test_second_approval_of_a_signal_changes_nothing(store: Any) -> None:
     entry = await brought_to(store, EntryState.FILLED)
-    async with store.transaction() as tx:
-        await store.insert_entry(tx, entry.approval, entry.client_id)
+    await store.record_intent("queue", "another approval", entry.approval, entry.client_id)
     assert await store.entry(entry.signal_id) == entry
+
+
+async def test_message_that_was_taken_before_records_no_intent(store: Any) -> None:
+    approved = fresh()
+    async with store.transaction() as tx:
+        assert await store.first_time(tx, "queue", "event")
+    await store.record_intent("queue", "event", approved, client_id(approved))
+    assert await store.entry(approved.signal_id) is None
+    await store.record_intent("another queue", "event", approved, client_id(approved))
+    assert await store.entry(approved.signal_id) is not None
+
+
+async def test_message_whose_intent_is_recorded_is_taken(store: Any) -> None:
+    approved = fresh()
+    await store.record_intent("queue", "event", approved, client_id(approved))
+    async with store.transaction() as tx:
+        assert not await store.first_time(tx, "queue", "event")
+
+
+async def test_entry_is_seen_with_the_newest_trading_state(store: Any) -> None:
+    entry = await brought_to(store, EntryState.FILLED)
+    async with store.transaction() as tx:
+        await store.set_control(tx, state_changed(TradingState.HALTED, 3, utc_now()))
+    halted = Control(state=TradingState.HALTED, trading_epoch=3)
+    assert await store.standing(entry.signal_id) == (entry, halted)
+    assert await store.standing("unknown") is None
 
 
 async def test_unfinished_are_those_that_are_not_final(store: Any) -> None:

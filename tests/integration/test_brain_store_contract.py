@@ -76,7 +76,7 @@ async def test_what_a_failed_transaction_wrote_is_gone(records: RecordsSignals) 
         async with records.transaction() as tx:
             await records.first_time(tx, "a", "evt-1")
             await records.claim_key(tx, signal())
-            await records.move_position(tx, change(1, is_open=True))
+            await records.move_positions(tx, [change(1, is_open=True)])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -89,16 +89,25 @@ async def test_what_a_failed_transaction_wrote_is_gone(records: RecordsSignals) 
 
 async def test_signal_has_one_outcome_and_the_first_one_stays(records: RecordsSignals) -> None:
     async with records.transaction() as tx:
-        assert await records.record_outcome(tx, outcome(OutcomeKind.OPENED), NOON)
-        assert not await records.record_outcome(tx, outcome(OutcomeKind.FAILED), NOON)
+        opened, failed = outcome(OutcomeKind.OPENED), outcome(OutcomeKind.FAILED)
+        assert await records.record_outcomes(tx, [(opened, NOON), (failed, NOON), (opened, NOON)]) == [opened]
+        assert await records.record_outcomes(tx, [(failed, NOON)]) == []
 
 
 async def test_outcome_that_needs_a_recorded_signal_waits_for_none(records: RecordsSignals) -> None:
     needs = Outcome(signal_id=signal().signal_id, kind=OutcomeKind.NO_OP, reason="", only_if_recorded=True)
     async with records.transaction() as tx:
-        assert not await records.record_outcome(tx, needs, NOON)
+        assert await records.record_outcomes(tx, [(needs, NOON)]) == []
         await records.record_signal(tx, signal(), None)
-        assert await records.record_outcome(tx, needs, NOON)
+        [recorded] = await records.record_outcomes(tx, [(needs, NOON)])
+    assert (recorded.signal_id, recorded.kind) == (needs.signal_id, OutcomeKind.NO_OP)
+
+
+async def test_outcome_that_does_not_count_makes_way_for_the_next(records: RecordsSignals) -> None:
+    needs = Outcome(signal_id="sig-1", kind=OutcomeKind.NO_OP, reason="", only_if_recorded=True)
+    opened = outcome(OutcomeKind.OPENED)
+    async with records.transaction() as tx:
+        assert await records.record_outcomes(tx, [(needs, NOON), (opened, NOON)]) == [opened]
 
 
 async def test_repetitions_of_every_write_are_harmless(records: RecordsSignals) -> None:
@@ -166,10 +175,21 @@ async def test_position_that_is_gone_never_comes_back(
         [change(opened, is_open=True), change(closed, is_open=False)],
         [change(closed, is_open=False), change(opened, is_open=True)],
     ):
-        async with records.transaction() as tx:
-            for each in changes:
-                await records.move_position(tx, each)
+        for together in (changes[:1], changes[1:], changes):
+            async with records.transaction() as tx:
+                await records.move_positions(tx, together)
         assert await records.open_positions() == 0
+
+
+async def test_changes_of_several_positions_are_noted_together(records: RecordsSignals) -> None:
+    names = ("sig-b", "sig-a", "sig-b", "sig-c")
+    changes = [
+        PositionChange(signal_id=name, symbol="BTCUSDT", version=number, is_open=number != 2)
+        for number, name in enumerate(names)
+    ]
+    async with records.transaction() as tx:
+        await records.move_positions(tx, changes)
+    assert await records.open_positions() == 2
 
 
 async def test_newest_trades_come_first_and_all_are_counted(records: RecordsSignals) -> None:
@@ -185,7 +205,7 @@ async def test_overdue_signals_are_those_without_an_outcome(records: RecordsSign
         for name in ("a", "b"):
             await records.record_signal(tx, signal(name), None)
         ended = Outcome(signal_id=signal("a").signal_id, kind=OutcomeKind.OPENED, reason="")
-        await records.record_outcome(tx, ended, NOON)
+        await records.record_outcomes(tx, [(ended, NOON)])
     found = await records.overdue(before, datetime.now(UTC) + timedelta(minutes=1))
     assert found is not None
     assert (found.count, found.oldest_signal_id) == (1, signal("b").signal_id)

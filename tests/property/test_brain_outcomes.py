@@ -69,12 +69,17 @@ def test_any_order_and_repetition_of_facts_gives_the_same_outcomes(
         await brain.flow.on_signal(received(leave))  # an exit is recorded before anyone can hear of it
         if not manual:
             when = data.draw(st.integers(0, len(told)))
-            for envelope in told[:when]:
-                await brain.flow.on_fact(envelope)
+            await arrive(told[:when])
             await brain.flow.on_signal(received(entry))
             del told[:when]
-        for envelope in told:
-            await brain.flow.on_fact(envelope)
+        await arrive(told)
+
+    async def arrive(facts: list[Envelope]) -> None:
+        """One after the other, or several at the same time."""
+        while facts:
+            together = data.draw(st.integers(1, len(facts)))
+            await asyncio.gather(*map(brain.flow.on_fact, facts[:together]))
+            facts = facts[together:]
 
     asyncio.run(play())
     records = brain.records

@@ -1,6 +1,8 @@
 """BRAIN's story on the store's twin: every accepted signal is answered once and ends once (P2)."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -8,6 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.brain.housekeeping import Housekeeping
+from services.brain.memory import Journal
+from services.brain.outcomes import PositionChange
 from shared.errors import RedisUnavailable
 from shared.models import AlertRaised, AnalysisCompleted, CloseRequested, ManualTradeProposed, SignalEnded
 from shared.values import Action, CloseReason, Origin, OutcomeKind
@@ -287,8 +291,48 @@ async def test_signal_whose_message_was_parked_has_failed() -> None:
     parked = SignalEnded(
         signal_id=entry.signal_id, symbol=entry.symbol, outcome=OutcomeKind.FAILED, reason="parked"
     )
-    await brain.flow.on_fact(fact(parked, entry.signal_id, "brain"))
+    await brain.flow.on_fact(fact(parked, entry.signal_id, "risk_assessment"))
     assert brain.records.outcomes[entry.signal_id].kind is OutcomeKind.FAILED
+
+
+async def test_facts_that_arrive_together_are_taken_in_one_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brain = Brain()
+    opened_transactions, transaction = [], brain.records.transaction
+
+    def counted() -> AbstractAsyncContextManager[Journal]:
+        opened_transactions.append(1)
+        return transaction()
+
+    monkeypatch.setattr(brain.records, "transaction", counted)
+    told = [fact(opened("sig-1"), "sig-1"), fact(closed("sig-1"), "sig-1"), fact(opened("sig-2"), "sig-2")]
+    await asyncio.gather(*map(brain.flow.on_fact, told))
+    assert len(opened_transactions) == 1
+    assert await brain.records.open_positions() == 1
+    assert {name: each.kind for name, each in brain.records.outcomes.items()} == {
+        "sig-1": OutcomeKind.OPENED,
+        "sig-2": OutcomeKind.OPENED,
+    }
+    assert len(brain.records.stories) == len(told)
+
+
+async def test_fact_that_cannot_be_taken_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    brain = Brain()
+    move = brain.records.move_positions
+
+    async def refuse(tx: Journal, changes: Sequence[PositionChange]) -> None:
+        await move(tx, changes)
+        if "sig-bad" in {each.signal_id for each in changes}:
+            raise ValueError("sig-bad")
+
+    monkeypatch.setattr(brain.records, "move_positions", refuse)
+    names = ("sig-1", "sig-bad", "sig-2")
+    took = await asyncio.gather(
+        *(brain.flow.on_fact(fact(opened(name), name)) for name in names), return_exceptions=True
+    )
+    assert [type(each) for each in took] == [type(None), ValueError, type(None)]
+    assert set(brain.records.positions) == set(brain.records.outcomes) == {"sig-1", "sig-2"}
 
 
 async def test_score_on_request_has_no_effect() -> None:

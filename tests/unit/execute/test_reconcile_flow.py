@@ -227,8 +227,7 @@ async def test_margin_setups_of_others_are_left_alone() -> None:
 async def test_intent_that_nobody_took_up_expires_at_the_next_look() -> None:
     world = World()
     approved = approval(at=world.clock())
-    async with world.store.transaction() as tx:
-        await world.store.insert_entry(tx, approved, "p95test-x-e")
+    await world.store.record_intent("queue", "event", approved, "p95test-x-e")
     world.clock.advance(31)
     await world.process().flow.reconcile()
     assert world.store.entries[approved.signal_id].state is EntryState.EXPIRED
