@@ -25,8 +25,8 @@ def changed_account(account: Account, change: OperatorChange) -> Account:
 
     Every HALT and REDUCE raises the epoch, also a repeated one: approvals on their way are void. Resuming
     raises it too, so that whoever hears of a halt and its end knows which came later, whatever the clocks of
-    the replicas that took them say. A new baseline makes today's equity the day's first and the peak: the way out of a drawdown stop, or after a
-    deposit.
+    the replicas that took them say. A new baseline makes today's equity the day's first and the peak: the
+    way out of a drawdown stop, or after a deposit.
     """
     if change.state is not None:
         is_active_anyway = account.state is change.state is TradingState.ACTIVE
