@@ -34,6 +34,7 @@ _URGENCIES: dict[str, Urgency] = {
     "set_isolated": Urgency.ENTRY,
     "set_leverage": Urgency.ENTRY,
     "place_protection": Urgency.EXIT,
+    "time": Urgency.EXIT,  # without it, what closes a position stays wrongly stamped
     "close_market": Urgency.EXIT,
     "cancel_algo": Urgency.EXIT,
     "cancel_order": Urgency.EXIT,
