@@ -31,6 +31,7 @@ LETTERS_MAX = 1_000
 CALL_TIMEOUT_S = 5.0
 SILENCE_S = 2.0
 """When no letter comes for so long, the others are in somebody else's hands."""
+BACK_LOOK_S = 0.05
 UNREADABLE = "unreadable"
 
 
@@ -107,6 +108,7 @@ class DeadLetters:
             async with self._source(queue) as source:
                 depth = source.declaration_result.message_count or 0
                 letters = [_letter(queue, each) async for each in _taken(source, min(depth, LETTERS_MAX))]
+            await self._until_back(queue, depth)
             dates = [letter.since for letter in letters if letter.since is not None]
             kinds = Counter(letter.kind for letter in letters)
             found.append(
@@ -123,7 +125,9 @@ class DeadLetters:
         async with self._source(queue) as source:
             depth = source.declaration_result.message_count or 0
             wanted = min(depth, limit, LETTERS_MAX)
-            return [_letter(queue, message) async for message in _taken(source, wanted)]
+            letters = [_letter(queue, message) async for message in _taken(source, wanted)]
+        await self._until_back(queue, depth)
+        return letters
 
     async def replay(
         self, queue: topology.Queue, keys: Collection[str], publisher: Publisher
@@ -174,7 +178,18 @@ class DeadLetters:
                 done.append(letter)
                 if not left:
                     break
+        await self._until_back(queue, depth - len(done))
         return done
+
+    async def _until_back(self, queue: topology.Queue, letters_min: int) -> None:
+        """Wait, in bounded time, until what was taken lies in its queue again for who looks next."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SILENCE_S
+        while letters_min > 0 and clock() < deadline:
+            async with self._source(queue) as source:
+                if (source.declaration_result.message_count or 0) >= letters_min:
+                    return
+            await asyncio.sleep(BACK_LOOK_S)
 
     @asynccontextmanager
     async def _source(self, queue: topology.Queue) -> AsyncIterator[AbstractQueue]:

@@ -345,9 +345,9 @@ async def test_halt_raises_the_epoch_refuses_entries_and_is_announced(world: Wor
     await eventually(lambda: len(world.said(TradingStateChanged)) == 2)
     halted, active = world.said(TradingStateChanged)
     assert (halted.state, halted.trading_epoch) == (TradingState.HALTED, 2)
-    assert (active.state, active.trading_epoch) == (TradingState.ACTIVE, 2)
+    assert (active.state, active.trading_epoch) == (TradingState.ACTIVE, 3)
     await eventually(lambda: world.said(TradeApproved))
-    assert world.said(TradeApproved)[0].trading_epoch == 2
+    assert world.said(TradeApproved)[0].trading_epoch == 3
 
 
 async def test_changed_limit_holds_on_every_replica_from_the_next_decision_on(world: World) -> None:

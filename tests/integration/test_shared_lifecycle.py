@@ -135,6 +135,7 @@ async def test_readiness_says_what_is_wrong_and_health_does_not_care(
     base = f"http://127.0.0.1:{sample.port}"
     assert (await http.get(f"{base}/ready")).json() == {
         "ready": True,
+        "mode": "paper",
         "dependencies": {"first": "ok", "second": "ok"},
     }
     await http.post(f"{base}/break")
