@@ -25,7 +25,7 @@ ALERTS_PER_S = 5
 LEAD_S = 5.0
 SETTLED_S = 60.0
 """Bound for everything that was accepted to have its outcome, counted from the database's return."""
-WEBHOOK_S_MAX = 2.0
+WEBHOOK_S_MAX = 1.0
 COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "DOT", "LINK", "AVAX")
 ENTRY_ENDS = {"rejected", "expired", "failed", "opened", "no_op"}
 EXIT_ENDS = {"closed", "no_op", "failed"}

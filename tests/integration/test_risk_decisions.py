@@ -50,7 +50,7 @@ WIDE = msgspec.structs.replace(
 )
 REPLICAS = 4
 PROPOSALS = len(SYMBOLS)
-ROUNDS = int(os.environ.get("RISK_BOUNDARY_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("RISK_BOUNDARY_ROUNDS", "2"))
 """How often in a row the boundary must hold; before a release: RISK_BOUNDARY_ROUNDS=50 pytest -k boundary"""
 ROUND_S_MAX = 60
 TOLD_TIMEOUT_S = 90
