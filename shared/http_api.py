@@ -6,7 +6,7 @@ It must never know a route of a particular service.
 import hmac
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import prometheus_client
@@ -20,10 +20,22 @@ from shared.codec import encode_value
 from shared.errors import DependencyDown, ExchangeRefused
 from shared.lifecycle import Runtime
 
+KEY_HEADER = "X-API-Key"
+ACTOR_HEADER = "X-Actor"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
 _log = logs.get(__name__)
+
+
+Actor = Annotated[
+    str,
+    Header(
+        alias=ACTOR_HEADER,
+        pattern=r"^[\w.:@+-]{1,64}$",
+        description="Who asks, for the audit log, such as telegram:42; believed, because the key is.",
+    ),
+]
 
 
 class Problem(Exception):

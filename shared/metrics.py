@@ -17,6 +17,9 @@ WEBHOOK_SECONDS = Histogram(
 AUTH_FAILURES = Counter(
     "phoenix_auth_failures_total", "Requests refused for a wrong or missing secret.", ["door"]
 )
+DOOR_REFUSALS = Counter(
+    "phoenix_door_refusals_total", "Acts refused at the chat and the dashboard, by why.", ["door", "why"]
+)
 RATE_LIMIT_ALONE = Gauge(
     "phoenix_rate_limit_alone", "1 while this instance counts requests by itself: Redis does not answer."
 )

@@ -57,6 +57,8 @@ SETTINGS = (
     Setting(PORT_BASE_KEY, lambda ports, _known: str(ports.base)),
     Setting("PHOENIX_WEBHOOK_SECRET", _secret),
     Setting("PHOENIX_API_KEY", _secret),
+    Setting("PHOENIX_DASHBOARD_OPERATOR_PASSWORD", _secret),
+    Setting("PHOENIX_DASHBOARD_VIEWER_PASSWORD", _secret),
     Setting("PHOENIX_AMQP_PASSWORD", _secret),
     Setting("PHOENIX_REDIS_PASSWORD", _secret),
     Setting("PHOENIX_ADMIN_DB_PASSWORD", _secret),

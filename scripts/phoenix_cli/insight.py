@@ -10,8 +10,9 @@ from rich.markup import escape
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import Failure, Refused, Unreachable
 from scripts.phoenix_cli.installation import SERVICES
-from scripts.phoenix_cli.output import cell, money, percent, table
-from scripts.phoenix_cli.story import Chapter, Mark, tell
+from scripts.phoenix_cli.output import cell, table
+from shared.story import Chapter, Mark, tell
+from shared.wording import money, percent
 
 SIGNALS_SHOWN = 5
 SIGNALS_SEARCHED_MAX = 500

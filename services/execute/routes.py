@@ -23,11 +23,12 @@ from shared import ids
 from shared.clock import Clock
 from shared.codec import envelop
 from shared.errors import ExchangeUnavailable
-from shared.http_api import Problem, api_key_guard, json_response
+from shared.http_api import Actor, Problem, api_key_guard, json_response
 from shared.models import AnalysisCompleted, CloseRequested, Envelope, ManualTradeProposed, Message
 from shared.stream_processor import LatestTicks
 from shared.values import Action, CloseReason, Origin, Side, Signal
 
+ACTOR = "operator"
 MANUAL_STRATEGY = "manual"
 VENUE_CACHE = timedelta(seconds=1)
 SYMBOL_PATTERN = "^[A-Z0-9]{3,20}$"
@@ -124,7 +125,7 @@ class ExecuteRoutes:
             )
         return json_response(tick)
 
-    async def close(self, body: CloseBody) -> Response:
+    async def close(self, body: CloseBody, actor: Actor = ACTOR) -> Response:
         """Stage a close request; it is carried out from the queue within moments."""
         request_id = f"req-{uuid4().hex[:20]}"
         request = CloseRequested(
@@ -132,7 +133,7 @@ class ExecuteRoutes:
             symbol=body.symbol,
             requested_at=self._clock(),
             reason=CloseReason.OPERATOR,
-            requested_by="api" if not body.reason else f"api: {body.reason}",
+            requested_by=f"{actor}: {body.reason}" if body.reason else actor,
         )
         await self._hand_over([request], request_id)
         return json_response({"request_id": request_id}, 202)

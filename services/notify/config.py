@@ -1,10 +1,20 @@
 """What can be set about NOTIFY. Knows no other service."""
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from shared.settings import Settings
+
+
+def _listed(value: object) -> object:
+    """Split a text at its commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(_listed)]
+"""Telegram user ids, separated by commas."""
 
 
 class NotifySettings(Settings):
@@ -24,6 +34,23 @@ class NotifySettings(Settings):
         pattern=r"^https?://[^/]+$",
         description="Telegram Bot API server; a local one may stand in.",
     )
+    telegram_operators: UserIds = Field(
+        frozenset(),
+        description="Telegram user ids that may look and act (close, pause, resume, halt), comma-separated.",
+    )
+    telegram_viewers: UserIds = Field(
+        frozenset(), description="Telegram user ids that may look, comma-separated."
+    )
+    language: Literal["en", "ko"] = Field("en", description="Language of messages and of the dashboard.")
+    dashboard_operator_password: SecretStr = Field(
+        min_length=12, description="Password of the dashboard's user `operator`, who may act."
+    )
+    dashboard_viewer_password: SecretStr = Field(
+        min_length=12, description="Password of the dashboard's user `viewer`, who may look."
+    )
+    brain_url: str = Field("http://127.0.0.1:8100", description="Where BRAIN is balanced.")
+    risk_url: str = Field("http://127.0.0.1:8101", description="Where RISK is balanced.")
+    execute_url: str = Field("http://127.0.0.1:8102", description="Where EXECUTE is balanced.")
     notifications_kept_days: int = Field(
         90, ge=1, le=3_650, description="Notifications older than this are deleted, days."
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
+from services.notify.people import Door, Why
 from shared import metrics
 from shared.models import AccountSnapshot, Envelope, PositionClosed
 from shared.money import ZERO
@@ -61,6 +62,14 @@ class DeliveryMetrics:
                 metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="unreachable").inc()
             case Refused():
                 metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="refused").inc()
+
+
+class DoorMetrics:
+    """Counts who was turned away."""
+
+    def refused(self, door: Door, why: Why) -> None:
+        """Somebody was refused at a door."""
+        metrics.DOOR_REFUSALS.labels(door=door.value, why=why.value).inc()
 
 
 def _count_trade(closed: PositionClosed) -> None:

@@ -1,14 +1,16 @@
 """What NOTIFY's stories need from the outside, named for the need."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from services.notify.message_format import Notification
 from services.notify.pacing import Answer
+from services.notify.people import Door, Request, Why
+from shared.errors import PhoenixError
 from shared.models import Envelope
-from shared.values import Severity
+from shared.values import Severity, TradingState
 
 
 @dataclass(frozen=True)
@@ -122,4 +124,65 @@ class ObservesDelivery(Protocol):
 
     def answered(self, answer: Answer) -> None:
         """The chat answered an attempt."""
+        ...
+
+
+Result = Literal["proposed", "withdrawn", "confirmed", "performed", "failed", "unanswered", "refused"]
+"""What became of an act at a door, as the audit log says it."""
+
+
+class ServiceFailure(PhoenixError):
+    """A service did not do what an operator asked; with `may_be_done` the answer was lost and it may have."""
+
+    def __init__(self, detail: str, *, may_be_done: bool) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.may_be_done = may_be_done
+
+
+class KeepsConfirmations(Protocol):
+    """Knows what was proposed and not confirmed yet. Only the token's hash is kept."""
+
+    async def propose(self, token: str, actor: str, request: Request) -> datetime:
+        """Keep a proposal and return when it ends."""
+        ...
+
+    async def use(self, token: str, actor: str, used_for: Literal["confirmed", "withdrawn"]) -> Request | Why:
+        """Use the token up, once over all replicas, or say why it cannot be used by this actor now."""
+        ...
+
+
+class KeepsAudit(Protocol):
+    """The append-only record of what was done, and refused, at NOTIFY's doors."""
+
+    async def record(self, actor: str, act: str, result: Result, detail: Mapping[str, object]) -> None:
+        """Append one line; returns when it is committed."""
+        ...
+
+
+class ActsOnServices(Protocol):
+    """Asks RISK and EXECUTE for what only they do. A request that may have had an effect is not repeated."""
+
+    async def set_state(self, state: TradingState, actor: str, reason: str) -> None:
+        """Have RISK change the trading state.
+
+        Raises:
+            ServiceFailure: it refused, or did not answer.
+        """
+        ...
+
+    async def close(self, symbol: str | None, actor: str, reason: str) -> str:
+        """Have EXECUTE close a position, all of them when `symbol` is None; return the request's id.
+
+        Raises:
+            ServiceFailure: it refused, or did not answer.
+        """
+        ...
+
+
+class ObservesDoors(Protocol):
+    """Counts who was turned away."""
+
+    def refused(self, door: Door, why: Why) -> None:
+        """Somebody was refused at a door."""
         ...

@@ -18,7 +18,7 @@ from services.risk.proposal import Proposal
 from services.risk.status import answer_of, status_of
 from shared.clock import Clock
 from shared.codec import encode_value
-from shared.http_api import Problem, api_key_guard, json_response
+from shared.http_api import Actor, Problem, api_key_guard, json_response
 from shared.values import Action, Origin, Side, Signal, TradingState
 
 ACTOR = "operator"
@@ -149,7 +149,7 @@ class OperatorApi:
         decision = await self._flow.check(Proposal(signal=signal, side=side, analysis=None, edge=None))
         return json_response(answer_of(decision))
 
-    async def update(self, body: UpdateBody) -> Response:
+    async def update(self, body: UpdateBody, actor: Actor = ACTOR) -> Response:
         """Change state or limits and return the new status."""
         if body.state is None and not body.limits and not body.reset_baseline:
             raise Problem(422, "nothing to change", "Give `state`, `limits` or `reset_baseline`.")
@@ -160,14 +160,14 @@ class OperatorApi:
             reason=body.reason,
         )
         try:
-            await self._flow.change(change, ACTOR)
+            await self._flow.change(change, actor)
         except LimitFault as fault:
             raise Problem(422, "limit not usable", f"{fault}. Nothing was changed.") from None
         return await self.status()
 
-    async def record_act(self, body: ActBody) -> Response:
+    async def record_act(self, body: ActBody, actor: Actor = ACTOR) -> Response:
         """Append the act to the audit log; answered when it is committed."""
         if len(encode_value(body.detail)) > ACT_DETAIL_BYTES_MAX:
             raise Problem(422, "detail too large", f"At most {ACT_DETAIL_BYTES_MAX} bytes of JSON are kept.")
-        await self._flow.record_act(ACTOR, body.act, {**body.detail, "reason": body.reason})
+        await self._flow.record_act(actor, body.act, {**body.detail, "reason": body.reason})
         return json_response({"recorded": body.act}, HTTPStatus.CREATED)

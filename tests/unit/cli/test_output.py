@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts.phoenix_cli.output import cell, money, number, percent, readable
+from scripts.phoenix_cli.output import cell
+from shared.wording import money, number, percent, readable
 
 
 @pytest.mark.parametrize(

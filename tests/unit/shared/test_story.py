@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from scripts.phoenix_cli.story import NARRATORS, Chapter, Mark, tell
 from shared import models
+from shared.story import NARRATORS, Chapter, Mark, tell
 from tests.unit.cli.phoenix_stand_in import STORY, story_of
 from tests.unit.notify import facts
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from scripts.phoenix_cli.output import money, number, percent, readable
+from shared.wording import money, number, percent, readable
 
 Payload = Mapping[str, Any]
 

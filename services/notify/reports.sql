@@ -1,0 +1,70 @@
+-- Everything here reads the views of schema reporting, and nothing else of the other services.
+
+-- name: account
+SELECT * FROM reporting.account
+
+-- name: positions
+SELECT * FROM reporting.positions ORDER BY opened_at
+
+-- name: trades
+SELECT * FROM reporting.trades
+WHERE closed_at >= $1 AND ($2::text IS NULL OR symbol = $2)
+ORDER BY closed_at DESC LIMIT $3
+
+-- name: equity
+-- The last snapshot of each of at most $3 equal slices of the time from $1 to $2.
+SELECT DISTINCT ON (slice) taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
+FROM (
+    SELECT *, width_bucket(extract(epoch FROM taken_at), extract(epoch FROM $1::timestamptz),
+                           extract(epoch FROM $2::timestamptz), $3) AS slice
+    FROM reporting.equity WHERE taken_at >= $1 AND taken_at <= $2
+) AS sliced
+ORDER BY slice, taken_at DESC
+
+-- name: signals
+SELECT * FROM reporting.signals
+WHERE ($1::text IS NULL OR symbol = $1)
+ORDER BY received_at DESC LIMIT $2
+
+-- name: signal_ids
+-- `sig-` and enough of the front: two are enough to say that it is not unique.
+SELECT signal_id FROM reporting.signals WHERE starts_with(signal_id, $1) ORDER BY received_at DESC LIMIT 2
+
+-- name: newest_signal_id
+SELECT signal_id FROM reporting.signals ORDER BY received_at DESC LIMIT 1
+
+-- name: results_by_period
+-- $1 is day, week or month; periods without a trade are not listed.
+SELECT date_trunc($1, closed_at, 'UTC') AS starts_at, count(*) AS trades,
+       count(*) FILTER (WHERE net_usdt > 0) AS wins, sum(net_usdt) AS net_usdt, sum(fees_usdt) AS fees_usdt
+FROM reporting.trades
+GROUP BY 1 ORDER BY 1 DESC LIMIT $2
+
+-- name: totals
+SELECT count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins,
+       coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
+FROM reporting.trades WHERE closed_at >= $1
+
+-- name: results_by_strategy
+SELECT strategy, symbol, count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins,
+       sum(net_usdt) AS net_usdt, sum(fees_usdt) AS fees_usdt
+FROM reporting.trades WHERE closed_at >= $1
+GROUP BY strategy, symbol ORDER BY sum(net_usdt) DESC LIMIT $2
+
+-- name: outcomes
+SELECT outcome, reason, count(*) AS signals
+FROM reporting.signals WHERE received_at >= $1 AND outcome IS NOT NULL
+GROUP BY outcome, reason ORDER BY count(*) DESC LIMIT $2
+
+-- name: orders
+SELECT * FROM reporting.orders WHERE signal_id = $1 ORDER BY created_at LIMIT $2
+
+-- name: fills
+SELECT * FROM reporting.fills WHERE symbol = $1 AND filled_at >= $2 ORDER BY filled_at LIMIT $3
+
+-- name: bars
+SELECT opened_at, open, high, low, close, volume FROM reporting.bars
+WHERE symbol = $1 AND opened_at >= $2 ORDER BY opened_at LIMIT $3
+
+-- name: acts
+SELECT at, actor, act, detail FROM reporting.acts ORDER BY id DESC LIMIT $1

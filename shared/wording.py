@@ -1,0 +1,49 @@
+"""Numbers as a person reads them, from the decimal strings of our own documents. Pure.
+
+It must never round a number up: what missed a limit must not look as if it reached it.
+"""
+
+import re
+from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation
+
+DASH = "–"
+STORED_PLACES = 8
+SIGNIFICANT_DIGITS = 6
+
+_LONG_NUMBER = re.compile(rf"\d+\.\d{{{STORED_PLACES + 1},}}")
+
+
+def number(text: str) -> str:
+    """Return a decimal string without exponent and trailing zeros; any other text as it is.
+
+    What has more places than an amount of money is a computed number: it is cut short, and never rounded up,
+    so that what missed a limit does not look as if it reached it.
+    """
+    try:
+        plain = format(Decimal(text), "f")
+    except InvalidOperation:
+        return text
+    short = readable(plain)
+    return short.rstrip("0").rstrip(".") if "." in short else short
+
+
+def readable(text: str) -> str:
+    """Return a text with its long computed numbers cut to `SIGNIFICANT_DIGITS`."""
+    return _LONG_NUMBER.sub(lambda found: _cut(Decimal(found.group())), text)
+
+
+def money(amount: str | None, sign: bool = False) -> str:
+    """Return an amount in USDT with two places, with its sign when asked for."""
+    if amount is None:
+        return DASH
+    return format(Decimal(amount), "+,.2f" if sign else ",.2f")
+
+
+def percent(fraction: str | None, places: int = 2) -> str:
+    """Return a fraction of 1 as a percentage."""
+    return DASH if fraction is None else f"{Decimal(fraction) * 100:.{places}f} %"
+
+
+def _cut(value: Decimal) -> str:
+    digits = max(SIGNIFICANT_DIGITS, value.adjusted() + 1)
+    return format(Context(prec=digits, rounding=ROUND_DOWN).plus(value), "f")
