@@ -1,4 +1,4 @@
-"""RISK, EXECUTE and BRAIN over HTTP, through nginx: what an operator asks of them, and what only they can tell.
+"""The other services over HTTP, through nginx: what an operator asks of them and what only they can tell.
 
 A request that changes something is sent once; a lost answer is reported as such. It must never show a key.
 """

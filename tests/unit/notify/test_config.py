@@ -11,6 +11,8 @@ NEEDED = {
     "postgres_url": "postgresql://127.0.0.1:1/phoenix",
     "api_key": "k" * 16,
     "notify_db_password": "p",
+    "dashboard_operator_password": "operator-secret",
+    "dashboard_viewer_password": "viewer-secret",
 }
 
 
