@@ -70,7 +70,7 @@ class Turns(Generic[T, R]):
                         each.answer.set_exception(error)
 
     async def _results(self, turn: Sequence[_Waiting[T, R]]) -> Sequence[R]:
-        """Have the turn handled; a wrong number of results is a failure of all, else somebody waits for ever."""
+        """Have the turn handled. A wrong number of results fails it, or somebody would wait for ever."""
         results = await self._handle([each.item for each in turn])
         if len(results) != len(turn):
             raise RuntimeError(f"{len(turn)} items were handled and {len(results)} results came back")
