@@ -26,11 +26,11 @@ from shared import codec, crash_points, logs, metrics, parking, topology
 from shared.clock import utc_now
 from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
 from shared.models import Envelope
-from shared.queue_proof import prove_topology
+from shared.queue_proof import mark_topology_later, prove_topology
 from shared.rabbitmq_connection import close, connect, declare_topology, set_up
 from shared.rabbitmq_subscription import Subscription
 from shared.rabbitmq_watchdog import Watchdog
-from shared.supervision import Done, Failed, attempt, within
+from shared.supervision import Done, Failed, attempt, end, within
 
 CONFIRM_TIMEOUT_S = 2.0  # TradingView hangs up after 3 s
 PUBLISHES_IN_FLIGHT_MAX = 1_000
@@ -62,21 +62,25 @@ class Publisher:
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractRobustChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
+        self._marking: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._connection = await connect(self._url, self._name)
         try:
             await declare_topology(self._connection)
-            await prove_topology(self._url, self._name)
+            are_marked = await prove_topology(self._url, self._name)
             await set_up(self._open_channel(self._connection))
         except PhoenixError:
             await close(self._connection)
             raise
+        if not are_marked:
+            self._marking.append(asyncio.create_task(mark_topology_later(self._url, self._name)))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await end(self._marking)
         await close(self._connection)
 
     async def _open_channel(self, connection: AbstractRobustConnection) -> None:
