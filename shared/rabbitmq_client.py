@@ -38,8 +38,8 @@ DRAIN_TIMEOUT_S = 5.0
 PAUSE_S_MIN = 0.25
 PAUSE_S_MAX = 5.0
 PAUSE_IN_HAND_S_MAX = 600.0
-"""After this a paused message is handed back; the broker would close the channel at 30 minutes
-unacknowledged.
+"""After this a paused message goes a round through the retry queue; the broker would close the channel at 30
+minutes unacknowledged.
 """
 HANDLING_TIMEOUT_S = 120.0
 """A handler that is still not done then has a wait without a bound: it fails like any other."""
@@ -242,8 +242,7 @@ class Consumer:
             await message.ack()
             metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="acked").inc()
         elif isinstance(error, DependencyDown):
-            await message.nack(requeue=True)
-            metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
+            await self._give_back(message)
         else:
             await self._retry_or_park(message, envelope, error)
 
@@ -295,6 +294,18 @@ class Consumer:
         if self._waiting.pop(task, None) is not None and not self._waiting:
             metrics.CONSUMER_PAUSED.labels(queue=self._queue.name).set(0)
             _log.info("consumer_resumed", queue=self._queue.name)
+
+    async def _give_back(self, message: AbstractIncomingMessage) -> None:
+        """Let go of a message that could not be handled for a dependency; no attempt is counted.
+
+        Kept to the end of the pause it is moved: handed back each time, it would count as a delivery
+        (RabbitMQ 3.10), and a message that waits long enough, an exit too, would be parked for it.
+        """
+        if self._draining.is_set() or _is_taken_back(message):
+            await message.nack(requeue=True)
+        else:
+            await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: _attempts(message)})
+        metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
 
     async def _retry_or_park(
         self, message: AbstractIncomingMessage, envelope: Envelope, error: BaseException
