@@ -58,6 +58,9 @@ QUEUES_RECREATED = Counter(
     "phoenix_queues_recreated_total", "Queues that never worked and were declared anew at start.", ["queue"]
 )
 OUTBOX_SWEPT = Counter("phoenix_outbox_swept_total", "Outbox rows published by the sweeper, not at once.")
+OUTBOX_SET_ASIDE = Gauge(
+    "phoenix_outbox_set_aside", "Outbox rows that this version cannot read; they stay unsent until one can."
+)
 LOOP_RESTARTS = Counter("phoenix_loop_restarts_total", "Background loops that failed or ended.", ["loop"])
 LOOP_LAG_SECONDS = Gauge("phoenix_event_loop_lag_seconds", "How late the event loop woke a one-second timer.")
 READY = Gauge("phoenix_ready", "1 when the dependency answered the last readiness check.", ["dependency"])

@@ -25,6 +25,10 @@ rows again and again.
 MARK_INTERVAL_S = 0.2
 """Well below `SWEEP_AGE_S`, or what was sent would look unsent; long enough that one statement marks many."""
 MARKS_WAITING_MAX = 10_000
+SET_ASIDE_MAX = 10_000
+"""Rows that this version cannot read; were there more, the rest would stand before the good ones again."""
+SET_ASIDE_S = 600.0
+"""Then they are tried and told anew: they may have been mended, or sent by a replica of another version."""
 PRUNE_INTERVAL_S = 600.0
 KEEP_SENT_HOURS = 24
 KEEP_INBOX_HOURS = 24 * 14
@@ -37,7 +41,7 @@ ON CONFLICT (event_id) DO NOTHING
 _MARK = "UPDATE outbox SET sent_at = now() WHERE event_id = ANY($1::text[]) AND sent_at IS NULL"
 _CLAIM = """
 SELECT event_id, body FROM outbox
-WHERE sent_at IS NULL AND staged_at < now() - make_interval(secs => $1)
+WHERE sent_at IS NULL AND staged_at < now() - make_interval(secs => $1) AND event_id <> ALL($3::text[])
 ORDER BY id LIMIT $2
 FOR UPDATE SKIP LOCKED
 """
@@ -62,6 +66,7 @@ class Outbox:
         self._database = database
         self._publisher = publisher
         self._marks: asyncio.Queue[str] = asyncio.Queue(MARKS_WAITING_MAX)
+        self._set_aside: set[str] = set()
 
     async def stage(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Write the envelopes in the caller's transaction. An id that is there already stays as it was."""
@@ -98,6 +103,7 @@ class Outbox:
     async def _sweep_on(self) -> None:
         clock = asyncio.get_running_loop().time
         next_sweep = next_prune = clock()
+        next_second_look = clock() + SET_ASIDE_S
         while True:
             await self._mark_sent()
             if clock() >= next_sweep:
@@ -107,6 +113,9 @@ class Outbox:
             if clock() >= next_prune:
                 await self._database.execute(_PRUNE, KEEP_SENT_HOURS, KEEP_INBOX_HOURS)
                 next_prune = clock() + PRUNE_INTERVAL_S
+            if clock() >= next_second_look:
+                self._set_aside.clear()
+                next_second_look = clock() + SET_ASIDE_S
             await asyncio.sleep(MARK_INTERVAL_S)
 
     def _mark_later(self, event_id: str) -> None:
@@ -120,13 +129,14 @@ class Outbox:
 
     async def _publish_unsent(self) -> int:
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(_CLAIM, SWEEP_AGE_S, SWEEP_ROWS_MAX)
+            rows = await connection.fetch(_CLAIM, SWEEP_AGE_S, SWEEP_ROWS_MAX, list(self._set_aside))
             sent = await self._publish_claimed({row["event_id"]: row["body"] for row in rows})
             if sent:
                 crash_points.reach("outbox.swept")
                 await connection.execute(_MARK, sent)
                 metrics.OUTBOX_SWEPT.inc(len(sent))
                 _log.warning("outbox_swept", rows=len(sent))
+        metrics.OUTBOX_SET_ASIDE.set(len(self._set_aside))
         return len(sent)
 
     async def _publish_claimed(self, bodies: Mapping[str, bytes]) -> list[str]:
@@ -136,8 +146,8 @@ class Outbox:
         for event_id, body in bodies.items():
             try:
                 await self._publisher.send(codec.decode(body))
-            except MessageFault as fault:  # written by other code than this; it must not hold up the rest
-                _log.error("outbox_row_unreadable", event_id=event_id, error=str(fault))
+            except MessageFault as fault:
+                self._put_aside(event_id, fault)
                 continue
             except BrokerUnavailable:
                 break
@@ -145,3 +155,12 @@ class Outbox:
             if clock() > deadline:
                 break
         return sent
+
+    def _put_aside(self, event_id: str, fault: MessageFault) -> None:
+        """Pass over a row that other code than this wrote: trying it again would hold up the others.
+
+        It stays in the table, unsent, for a replica that can read it: nothing is lost.
+        """
+        _log.error("outbox_row_set_aside", event_id=event_id, for_s=SET_ASIDE_S, error=str(fault))
+        if len(self._set_aside) < SET_ASIDE_MAX:
+            self._set_aside.add(event_id)

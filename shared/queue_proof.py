@@ -29,6 +29,9 @@ PROOF_TIMEOUT_S = 10.0
 """Longer than a queue needs to elect its leader after the broker's start."""
 CALL_TIMEOUT_S = 10.0
 MARK_TIMEOUT_S = 3.0
+MARK_AGAIN_INTERVAL_S = 30.0
+MARK_AGAIN_TRIES_MAX = 3_000
+"""A day of a broker that takes no publishes."""
 MARKS = "phoenix.proven"
 """A direct exchange and its only queue, which keeps nothing: the bindings between them are the marks."""
 MARKS_ARGUMENTS: Mapping[str, Any] = {"x-queue-type": "classic", "x-message-ttl": 0}
@@ -40,17 +43,33 @@ Queues = Mapping[str, dict[str, Any]]
 _log = logs.get(__name__)
 
 
-async def prove_topology(url: str, name: str) -> None:
+async def prove_topology(url: str, name: str) -> bool:
     """Prove every queue of the table; re-create those that never worked.
+
+    Returns whether all are marked; if not, `mark_topology_later` has to go on trying.
 
     Raises:
         BrokerUnavailable: the broker does not answer, or another process is mending.
         OperatorNeeded: a queue that worked before does not work any more; it may hold messages.
     """
-    await prove(url, name, dict(topology.declared_queues()), topology.QUEUES)
+    return await prove(url, name, dict(topology.declared_queues()), topology.QUEUES)
 
 
-async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Queue]) -> None:
+async def mark_topology_later(url: str, name: str) -> None:
+    """Mark what a start during a broker alarm could not, as soon as the broker takes publishes again."""
+    queues = [queue for queue, _ in topology.declared_queues()]
+    for _ in range(MARK_AGAIN_TRIES_MAX):
+        await asyncio.sleep(MARK_AGAIN_INTERVAL_S)
+        match await attempt(_mark(url, name, queues)):
+            case Done():
+                _log.info("queues_marked_late")
+                return
+            case Failed(error):
+                _log.warning("queues_not_marked", why=str(error))
+    _log.error("queues_given_up_marking", tries=MARK_AGAIN_TRIES_MAX)
+
+
+async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Queue]) -> bool:
     """Prove `queues` (names with their arguments); `table` says how they are bound. See `prove_topology`."""
     if broken := await _silent(url, name, queues):
         async with _channel(url, name) as channel:
@@ -58,10 +77,11 @@ async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Qu
     match await attempt(_mark(url, name, queues)):
         case Failed(BrokerUnavailable() as error):  # an alarm, say: exits must be taken in all the same
             _log.warning("queues_not_marked", why=str(error))
+            return False
         case Failed(error):
             raise error
         case Done():
-            pass
+            return True
 
 
 async def _mark(url: str, name: str, queues: Iterable[str]) -> None:

@@ -26,11 +26,11 @@ from shared import codec, crash_points, logs, metrics, parking, topology
 from shared.clock import utc_now
 from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
 from shared.models import Envelope
-from shared.queue_proof import prove_topology
+from shared.queue_proof import mark_topology_later, prove_topology
 from shared.rabbitmq_connection import close, connect, declare_topology, set_up
 from shared.rabbitmq_subscription import Subscription
 from shared.rabbitmq_watchdog import Watchdog
-from shared.supervision import Done, Failed, attempt, within
+from shared.supervision import Done, Failed, attempt, end, within
 
 CONFIRM_TIMEOUT_S = 2.0  # TradingView hangs up after 3 s
 PUBLISHES_IN_FLIGHT_MAX = 1_000
@@ -38,8 +38,8 @@ DRAIN_TIMEOUT_S = 5.0
 PAUSE_S_MIN = 0.25
 PAUSE_S_MAX = 5.0
 PAUSE_IN_HAND_S_MAX = 600.0
-"""After this a paused message is handed back; the broker would close the channel at 30 minutes
-unacknowledged.
+"""After this a paused message goes a round through the retry queue; the broker would close the channel at 30
+minutes unacknowledged.
 """
 HANDLING_TIMEOUT_S = 120.0
 """A handler that is still not done then has a wait without a bound: it fails like any other."""
@@ -62,21 +62,25 @@ class Publisher:
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractRobustChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
+        self._marking: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._connection = await connect(self._url, self._name)
         try:
             await declare_topology(self._connection)
-            await prove_topology(self._url, self._name)
+            are_marked = await prove_topology(self._url, self._name)
             await set_up(self._open_channel(self._connection))
         except PhoenixError:
             await close(self._connection)
             raise
+        if not are_marked:
+            self._marking.append(asyncio.create_task(mark_topology_later(self._url, self._name)))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await end(self._marking)
         await close(self._connection)
 
     async def _open_channel(self, connection: AbstractRobustConnection) -> None:
@@ -238,8 +242,7 @@ class Consumer:
             await message.ack()
             metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="acked").inc()
         elif isinstance(error, DependencyDown):
-            await message.nack(requeue=True)
-            metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
+            await self._give_back(message)
         else:
             await self._retry_or_park(message, envelope, error)
 
@@ -291,6 +294,18 @@ class Consumer:
         if self._waiting.pop(task, None) is not None and not self._waiting:
             metrics.CONSUMER_PAUSED.labels(queue=self._queue.name).set(0)
             _log.info("consumer_resumed", queue=self._queue.name)
+
+    async def _give_back(self, message: AbstractIncomingMessage) -> None:
+        """Let go of a message that could not be handled for a dependency; no attempt is counted.
+
+        Kept to the end of the pause it is moved: handed back each time, it would count as a delivery
+        (RabbitMQ 3.10), and a message that waits long enough, an exit too, would be parked for it.
+        """
+        if self._draining.is_set() or _is_taken_back(message):
+            await message.nack(requeue=True)
+        else:
+            await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: _attempts(message)})
+        metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
 
     async def _retry_or_park(
         self, message: AbstractIncomingMessage, envelope: Envelope, error: BaseException

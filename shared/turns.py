@@ -56,7 +56,7 @@ class Turns(Generic[T, R]):
             self._turning = None
 
     async def _run(self, turn: Sequence[_Waiting[T, R]]) -> None:
-        match await attempt(self._handle([each.item for each in turn])):
+        match await attempt(self._results(turn)):
             case Done(results):
                 for each, result in zip(turn, results, strict=True):
                     if not each.answer.done():  # its caller may have been cancelled
@@ -68,3 +68,10 @@ class Turns(Generic[T, R]):
                 for each in turn:
                     if not each.answer.done():
                         each.answer.set_exception(error)
+
+    async def _results(self, turn: Sequence[_Waiting[T, R]]) -> Sequence[R]:
+        """Have the turn handled. A wrong number of results fails it, or somebody would wait for ever."""
+        results = await self._handle([each.item for each in turn])
+        if len(results) != len(turn):
+            raise RuntimeError(f"{len(turn)} items were handled and {len(results)} results came back")
+        return results

@@ -171,6 +171,7 @@ def running_system() -> Iterator[RunningSystem]:
                 _tell(f"--- {log.name}\n{log_tail(log)}")
             raise
         yield RunningSystem(stack)
+        stack.stop()  # once in a run a whole system ends in good order; what is destroyed does not
 
 
 def _locks(file: IO[str]) -> bool:

@@ -32,6 +32,7 @@ AUDITED_IDS_MAX = 50
 ENTRY_AGE_KEY = "PHOENIX_ENTRY_AGE_S_MAX"
 ENTRY_AGE_S_DEFAULT = 30
 LIST_COLUMNS = ("queue", "letters", "oldest", "kinds")
+OUTCOME_STAYS = "Whatever is put back: the outcome of its signal stays failed (parked)."
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class Desk:
         if not lines:
             return "no dead letters"
         if letters.queue.carries_signals:
-            lines.append("Whatever is put back: the outcome of its signal stays failed (parked).")
+            lines.append(OUTCOME_STAYS)
         return "\n".join(lines)
 
     def document(self, letters: Letters) -> dict[str, Any]:
@@ -195,6 +196,7 @@ class Desk:
         now = utc_now()
         return {
             "queue": letters.queue.name,
+            "outcome": OUTCOME_STAYS if letters.queue.carries_signals else None,
             "letters": [
                 {
                     "event_id": letter.event_id,

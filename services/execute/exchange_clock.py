@@ -39,12 +39,15 @@ class ExchangeClock:
 
         Returns whether the answer came soon enough to be believed. Raises as every read does.
         """
-        before = self._venue.milliseconds()
+        # The trip's length by a clock that nobody sets: ours may be the one that jumps, and is asked once,
+        # afterwards, so that what is measured holds for the clock as it stands now.
+        started = asyncio.get_running_loop().time()
         answer = await self._ask_time()
-        after = self._venue.milliseconds()
-        if after - before > ROUND_TRIP_MS_MAX:
+        now_ms = self._venue.milliseconds()
+        trip_ms = int((asyncio.get_running_loop().time() - started) * 1000)
+        if trip_ms > ROUND_TRIP_MS_MAX:
             return False
-        self._venue.options["timeDifference"] = (before + after) // 2 - int(answer["serverTime"])
+        self._venue.options["timeDifference"] = now_ms - trip_ms // 2 - int(answer["serverTime"])
         metrics.EXCHANGE_CLOCK_AHEAD_SECONDS.set(self.ahead().total_seconds())
         return True
 

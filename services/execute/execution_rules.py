@@ -83,10 +83,14 @@ def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | N
     entered_with = min(_number(each) for each in entering)
     exiting: list[VenueTrade] = []
     open_quantity = entry.filled_quantity
+    held = ZERO  # ours, and what strangers added to it since
     for each in sorted(trades, key=_number):
-        if each.side is closing_side and open_quantity > ZERO and _number(each) > entered_with:
-            exiting.append(_up_to(open_quantity, each))
+        if _number(each) < entered_with:
+            continue
+        if each.side is closing_side and open_quantity > ZERO:
+            exiting.append(_our_part(each, open_quantity, held))
             open_quantity -= exiting[-1].quantity
+        held += -each.quantity if each.side is closing_side else each.quantity
     if open_quantity > ZERO:
         return None
     turnover = sum((each.price * each.quantity for each in exiting), ZERO)
@@ -104,15 +108,22 @@ def _number(fill: VenueTrade) -> int:
     return int(fill.trade_id)
 
 
-def _up_to(quantity: Decimal, fill: VenueTrade) -> VenueTrade:
-    """The part of a fill that closed: a fill that turned the position round also opened the other side.
+def _our_part(fill: VenueTrade, open_quantity: Decimal, held: Decimal) -> VenueTrade:
+    """Return the part of a closing fill that closed our `open_quantity` of the `held` position.
 
-    The realised profit is the closing part's already; the fee is for all of it.
+    The fee is for the whole fill. The realised profit is for what the fill closed: less than the fill when it
+    turned the position round, more than ours when a stranger had added to the position; the exchange knows
+    one average entry price for both, so each has its share by quantity.
     """
-    if fill.quantity <= quantity:
+    if fill.quantity <= open_quantity:
         return fill
-    fee = stored(fill.fee_usdt * quantity / fill.quantity)
-    return msgspec.structs.replace(fill, quantity=quantity, fee_usdt=fee)
+    closed = max(open_quantity, min(fill.quantity, held))
+    return msgspec.structs.replace(
+        fill,
+        quantity=open_quantity,
+        fee_usdt=stored(fill.fee_usdt * open_quantity / fill.quantity),
+        realised_pnl_usdt=stored(fill.realised_pnl_usdt * open_quantity / closed),
+    )
 
 
 def close_reason(

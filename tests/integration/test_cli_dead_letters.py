@@ -82,9 +82,12 @@ async def test_list_and_show_tell_everything_and_change_nothing(
         "KeyError('FOO')",
         "after 3 attempts",
         "expires: older than",
+        "the outcome of its signal stays failed",
     ):
         assert words in page
-    (letter,) = json.loads((await run("show", QUEUE.name, "--json")).stdout)["letters"]
+    document = json.loads((await run("show", QUEUE.name, "--json")).stdout)
+    assert "the outcome of its signal stays failed" in document["outcome"]
+    (letter,) = document["letters"]
     assert (letter["event_id"], letter["attempts"]) == (OLD_ENTRY.event_id, 3)
     assert json.loads(letter["body"])["event_id"] == OLD_ENTRY.event_id
     assert await broker.count(QUEUE.dead) == 1

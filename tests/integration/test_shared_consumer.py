@@ -257,5 +257,37 @@ async def test_draining_hands_a_paused_message_back_at_once(
     await eventually(lambda: again.seen == [sent])
 
 
+async def test_a_message_that_was_paused_for_long_goes_round_and_counts_neither_attempt_nor_delivery(
+    broker: Broker, servers: Servers, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed back, it would be parked after as many rounds as it may be delivered: 15 hours for an exit."""
+    monkeypatch.setattr(rabbitmq_client, "PAUSE_IN_HAND_S_MAX", 0.02)
+    monkeypatch.setattr(rabbitmq_client, "PAUSE_S_MIN", 0.02)
+    monkeypatch.setattr(topology, "DELIVERIES_HANDLED_MAX", 2)
+    queue = await broker.make_queue(retry_delay_ms=10)
+    rounds, is_down = 5, True
+
+    async def need_the_database(_: Envelope) -> None:
+        if is_down:
+            raise DatabaseUnavailable("connection refused")
+
+    handled = Recorder(need_the_database)
+    message = a_message()
+    await publisher.publish(
+        "", queue.name, codec.encode(message), headers={topology.ATTEMPTS_HEADER: topology.ATTEMPTS_MAX - 2}
+    )
+    async with Consumer(servers.amqp_url, "test", queue, handled, publisher) as consumer:
+        # Two looks a round: one when it comes, one after its pause.
+        await eventually(lambda: len(handled.seen) >= 2 * rounds)
+        is_down = False
+        await eventually(lambda: answers(consumer))
+        await eventually(lambda: _is_empty(broker, queue))
+    assert set(handled.seen) == {message.event_id}
+
+
+async def _is_empty(broker: Broker, queue: topology.Queue) -> bool:
+    return [await broker.count(name) for name in (queue.name, queue.retry, queue.dead)] == [0, 0, 0]
+
+
 async def _wait_for_ever(_: Envelope) -> None:
     await asyncio.Event().wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from shared import codec, outbox, topology
+from shared import codec, metrics, outbox, topology
 from shared.database import Database
 from shared.errors import BrokerUnavailable
 from shared.models import Envelope
@@ -208,15 +208,34 @@ async def test_a_transaction_that_commits_late_is_sent_although_later_ids_were_s
     await eventually(lambda: told == [early.event_id, late.event_id])
 
 
-async def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(
-    database: Database, told: Told, sweeps: Sweeps
+async def test_rows_that_cannot_be_read_are_set_aside_and_hold_up_nobody(
+    database: Database, told: Told, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await database.execute("INSERT INTO outbox (event_id, body) VALUES ('evt-odd', 'not json')")
+    """Even when they fill a whole batch; they stay for whoever can read them, and a gauge shows them."""
+    monkeypatch.setattr(outbox, "SWEEP_ROWS_MAX", 2)
+    odd = ["evt-odd-1", "evt-odd-2", "evt-odd-3"]
+    for event_id in odd:
+        await database.execute("INSERT INTO outbox (event_id, body) VALUES ($1, 'not json')", event_id)
     good = a_message()
     mail = sweeps(database)
     await _stage(mail, database, good)
     await eventually(lambda: told == [good.event_id])
-    await eventually(lambda: _unsent_is(database, 1), what="only the odd one stays, for whoever can read it")
+    await eventually(lambda: _unsent_is(database, len(odd)), what="only the odd ones stay")
+    await eventually(lambda: metrics.OUTBOX_SET_ASIDE._value.get() == len(odd))
+
+
+async def test_a_row_that_was_set_aside_is_sent_once_it_is_mended(
+    database: Database, told: Told, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SET_ASIDE_S", 0.2)
+    mended = a_message()
+    await database.execute("INSERT INTO outbox (event_id, body) VALUES ($1, 'not json')", mended.event_id)
+    sweeps(database)
+    await eventually(lambda: metrics.OUTBOX_SET_ASIDE._value.get() == 1)
+    query = "UPDATE outbox SET body = $2 WHERE event_id = $1"
+    await database.execute(query, mended.event_id, codec.encode(mended))
+    await eventually(lambda: told == [mended.event_id])
+    await eventually(lambda: metrics.OUTBOX_SET_ASIDE._value.get() == 0)
 
 
 class SlowPublisher(Publisher):

@@ -1,7 +1,8 @@
 """The proof at start, on a broker that was killed right after declaring a queue: the queue's name is left."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from shared.queue_proof import MARKS, MENDING, prove
 from shared.rabbitmq_client import Publisher
 from tests.broker import Broker
 from tests.eventually import eventually
-from tests.integration.consuming import has, is_declared
+from tests.integration.consuming import has
 from tests.servers import Servers
 
 pytestmark = pytest.mark.servers
@@ -24,69 +25,51 @@ KILLS_MAX = 3
 BACKLOG = 50
 START_S = 15.0
 
-Breaks = Callable[..., Any]
-
 
 @pytest.fixture
-def breaks(broker: Broker, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Breaks:
+async def broken(broker: Broker, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> str:
     """Kill the broker right after it has declared a queue, until that queue does not come back."""
     monkeypatch.setattr(queue_proof, "PROOF_TIMEOUT_S", PROOF_TIMEOUT_S)
-
-    async def break_one(marked: bool) -> topology.Queue:
-        for _ in range(KILLS_MAX):
-            queue = await broker.make_queue()
-            last = queue.dead
-            if marked:
-                await _mark(broker, last)
-            await asyncio.to_thread(servers.kill, "rabbitmq")
-            await asyncio.to_thread(servers.start, "rabbitmq")
-            await eventually(partial(_is_proven, servers, queue.name), ELECTED_S)
-            if await queue_proof._silent(servers.amqp_url, "test", [last]):
-                return queue
-        pytest.skip("this broker survives an early kill")
-
-    return break_one
+    for _ in range(KILLS_MAX):
+        queue = await broker.make_queue()
+        last = queue.dead
+        await asyncio.to_thread(servers.kill, "rabbitmq")
+        await asyncio.to_thread(servers.start, "rabbitmq")
+        await eventually(partial(_is_proven, servers, queue.name), ELECTED_S)
+        if await queue_proof._silent(servers.amqp_url, "test", [last]):
+            return last
+    pytest.skip("this broker survives an early kill")
 
 
 async def _is_proven(servers: Servers, name: str) -> bool:
     return not await queue_proof._silent(servers.amqp_url, "test", [name])
 
 
-async def _mark(broker: Broker, name: str) -> None:
+async def test_a_silent_queue_is_left_to_the_operator_if_it_worked_before_and_else_recreated_by_one_process(
+    broken: str, broker: Broker, servers: Servers, publisher: Publisher
+) -> None:
+    queues = {broken: topology.dead_arguments()}
+    with pytest.raises(BrokerUnavailable):
+        await publisher.publish("", broken, b"lost?")
+
     async with broker.channel() as channel:
         await queue_proof._declare_marks(channel)
-        await (await channel.get_queue(MARKS)).bind(MARKS, name)
+        await (await channel.get_queue(MARKS)).bind(MARKS, broken)
+    with pytest.raises(OperatorNeeded, match=rf"{broken}.*may hold messages"):
+        await prove(servers.amqp_url, "test", queues, ())
+    assert await queue_proof._silent(servers.amqp_url, "test", [broken]), "it was left as it is"
 
-
-async def test_a_queue_that_never_worked_is_recreated_by_one_process(
-    breaks: Breaks, broker: Broker, servers: Servers, publisher: Publisher
-) -> None:
-    queue = await breaks(marked=False)
-    queues = {queue.dead: topology.dead_arguments()}
-    with pytest.raises(BrokerUnavailable):
-        await publisher.publish("", queue.dead, b"lost?")
-
+    await _unmark(broker, broken)
     async with broker.channel() as other:
         await other.declare_queue(MENDING, exclusive=True)
         with pytest.raises(BrokerUnavailable, match="another process is mending"):
             await prove(servers.amqp_url, "test", queues, ())
     await prove(servers.amqp_url, "test", queues, ())
 
-    await publisher.publish("", queue.dead, b"kept")
-    await eventually(lambda: has(broker, queue.dead, 1))
+    await publisher.publish("", broken, b"kept")
+    await eventually(lambda: has(broker, broken, 1))
     await prove(servers.amqp_url, "test", queues, ())
-    assert await has(broker, queue.dead, 1)
-
-
-async def test_a_queue_that_worked_before_is_left_to_the_operator(
-    breaks: Breaks, broker: Broker, servers: Servers
-) -> None:
-    queue = await breaks(marked=True)
-    with pytest.raises(OperatorNeeded, match=rf"{queue.dead}.*may hold messages"):
-        await prove(servers.amqp_url, "test", {queue.dead: topology.dead_arguments()}, ())
-    assert await is_declared(broker, queue)
-    async with broker.channel() as channel:  # so that no later test meets it
-        await channel.queue_delete(queue.dead)
+    assert await has(broker, broken, 1)
 
 
 async def test_a_recreated_queue_gets_its_bindings_back(
@@ -123,22 +106,42 @@ async def test_the_proof_leaves_backlogs_and_consumers_alone_and_marks_once(
     assert await _unmarked(servers, queues) == []
 
 
+@pytest.mark.usefixtures("publisher")
 async def test_a_broker_that_takes_no_publishes_does_not_keep_a_service_from_starting(
-    broker: Broker, servers: Servers
+    broker: Broker, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a full disk, exits that wait in their queue must be taken in, and positions looked after."""
+    """With a full disk, exits that wait in their queue must be taken in, and positions looked after.
+
+    What could not be marked then is marked when the alarm is over.
+    """
+    monkeypatch.setattr(queue_proof, "MARK_AGAIN_INTERVAL_S", 0.1)
+    monkeypatch.setattr(queue_proof, "MARK_TIMEOUT_S", 0.5)
+    name = topology.TRADE_CONTROL.name
+    await _unmark(broker, name)
     await broker.ctl("set_vm_memory_high_watermark", "0")
-    try:
-        async with asyncio.timeout(START_S), Publisher(servers.amqp_url, "test") as opened:
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(START_S):
+                opened = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
             await opened.ping()
-    finally:
-        await broker.ctl("set_vm_memory_high_watermark", "0.4")
+        finally:
+            await broker.ctl("set_vm_memory_high_watermark", "0.4")
+        await eventually(lambda: _is_marked(servers, name))
 
 
 @pytest.mark.usefixtures("publisher")
 async def test_every_publisher_has_proven_and_marked_the_topology(servers: Servers) -> None:
     names = [name for name, _ in topology.declared_queues()]
     assert await _unmarked(servers, [*names, "nobody"]) == ["nobody"]
+
+
+async def _unmark(broker: Broker, name: str) -> None:
+    async with broker.channel() as channel:
+        await (await channel.get_queue(MARKS)).unbind(MARKS, name)
+
+
+async def _is_marked(servers: Servers, name: str) -> bool:
+    return not await _unmarked(servers, [name])
 
 
 async def _unmarked(servers: Servers, names: Iterable[str]) -> list[str]:

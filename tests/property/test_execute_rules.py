@@ -183,6 +183,38 @@ def test_fill_that_turned_the_position_round_counts_as_far_as_it_closed(
     assert books.exit_price == fills[-1].price
 
 
+@given(
+    sides,
+    st.integers(1, 500),
+    st.integers(0, 500),
+    st.integers(0, 500),
+    st.tuples(*[st.decimals("40000", "60000", places=1)] * 3),
+)
+def test_fill_that_also_closed_what_a_stranger_added_is_shared_by_quantity(
+    side: Side, lots: int, added: int, beyond: int, traded_at: tuple[Decimal, Decimal, Decimal]
+) -> None:
+    """The exchange realises the whole position against its one average price; ours is our share of that."""
+    opened = entry(EntryState.PROTECTED, side=side, filled_quantity=Decimal(lots) / 1000)
+    opening, closing = OrderSide.opening(side), OrderSide.closing(side)
+    ours_at, theirs_at, closed_at = traded_at
+    average = (lots * ours_at + added * theirs_at) / (lots + added)
+    realised = side.sign * (closed_at - average) * (lots + added) / 1000
+    close = trade(
+        3,
+        "by-hand",
+        closing,
+        str(Decimal(lots + added + beyond) / 1000),
+        price=closed_at,
+        realised_pnl_usdt=round(realised, 8),
+    )
+    fills = [trade(1, str(opened.exchange_order_id), opening, str(Decimal(lots) / 1000)), close]
+    if added:
+        fills.append(trade(2, "by-hand-2", opening, str(Decimal(added) / 1000)))
+    books = books_of(opened, fills)
+    assert abs(books.pnl_usdt - realised * lots / (lots + added)) <= 2 * EIGHT_PLACES
+    assert books.exit_price == closed_at
+
+
 # --- reasons ---
 
 

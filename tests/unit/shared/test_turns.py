@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.errors import DatabaseUnavailable, MessageFault
+from shared.supervision import within
 from shared.turns import ITEMS_PER_TURN_MAX, Turns
 
 
@@ -74,3 +75,16 @@ async def test_cancelled_caller_disturbs_nobody_else() -> None:
     assert await patient == 2
     with pytest.raises(asyncio.CancelledError):
         await impatient
+
+
+async def test_wrong_number_of_results_fails_the_turn_and_leaves_nobody_waiting() -> None:
+    async def handle(items: Sequence[int]) -> list[int]:
+        return [each for each in items if each != 13]
+
+    subject = Turns(handle)
+    work = (subject.take(number) for number in (12, 13, 14))
+    answers = await within(5, asyncio.gather(*work, return_exceptions=True))
+    assert answers[0] == 12
+    assert isinstance(answers[1], RuntimeError)
+    assert answers[2] == 14
+    assert await subject.take(7) == 7
