@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from shared.settings import Settings
@@ -13,8 +13,8 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(_listed)]
-"""Telegram user ids, separated by commas."""
+UserIds = Annotated[frozenset[PositiveInt], NoDecode, BeforeValidator(_listed)]
+"""Telegram user ids, separated by commas; negative numbers are groups, which nobody is."""
 
 
 class NotifySettings(Settings):

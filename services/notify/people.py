@@ -3,11 +3,13 @@
 Pure. It must never grant more than the table says; a person without a role has none.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 ACTOR_CHARS_MAX = 64
+SYMBOL = re.compile(r"[A-Z0-9]{3,20}")
 
 
 class Door(StrEnum):
@@ -65,13 +67,19 @@ class Person:
 
 @dataclass(frozen=True)
 class Request:
-    """An act somebody asks for; `symbol` for `CLOSE` and only there."""
+    """An act somebody asks for; `symbol` (see `is_symbol`) for `CLOSE` and only there."""
 
     act: Act
     symbol: str | None = None
 
     def __post_init__(self) -> None:
         assert (self.symbol is not None) == (self.act is Act.CLOSE)
+        assert self.symbol is None or is_symbol(self.symbol)
+
+
+def is_symbol(text: str) -> bool:
+    """Tell whether a text typed by somebody has the form of a symbol, such as `BTCUSDT`."""
+    return SYMBOL.fullmatch(text) is not None
 
 
 ROLE_NEEDED: Mapping[Act, Role] = dict.fromkeys(Act, Role.OPERATOR)

@@ -5,7 +5,7 @@ Amounts are USDT, times UTC. It reads only, and must never see a table of anothe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +39,7 @@ class Account:
     equity_usdt: Decimal | None
     available_usdt: Decimal | None
     snapshot_taken_at: datetime | None
-    day: Any
+    day: date | None
     day_start_equity_usdt: Decimal | None
     peak_equity_usdt: Decimal | None
 
@@ -189,15 +189,17 @@ class Reports:
         self, since: datetime, *, symbol: str | None = None, limit: int = ROWS_MAX
     ) -> Sequence[ClosedTrade]:
         """Return what closed since then, the newest first."""
-        return await self._rows(ClosedTrade, "trades", since, symbol, min(limit, ROWS_MAX))
+        return await self._rows(ClosedTrade, "trades", since, symbol, _bounded(limit))
 
     async def equity(self, since: datetime, until: datetime, points: int) -> Sequence[EquityPoint]:
-        """Return the equity curve in at most about `points` points, the oldest first."""
-        return await self._rows(EquityPoint, "equity", since, until, min(points, ROWS_MAX))
+        """Return the equity curve in at most `points` + 1 points (≥ 1 asked for), the oldest first."""
+        if since >= until:
+            return []
+        return await self._rows(EquityPoint, "equity", since, until, _bounded(points))
 
     async def signals(self, limit: int, symbol: str | None = None) -> Sequence[SignalLine]:
         """Return the newest signals."""
-        return await self._rows(SignalLine, "signals", symbol, min(limit, ROWS_MAX))
+        return await self._rows(SignalLine, "signals", symbol, _bounded(limit))
 
     async def find_signals(self, front: str) -> Sequence[str]:
         """Return up to two ids of signals that begin so."""
@@ -214,15 +216,15 @@ class Reports:
 
     async def results_by_period(self, period: Period, limit: int) -> Sequence[PeriodResult]:
         """Return the newest periods in which something closed, the newest first."""
-        return await self._rows(PeriodResult, "results_by_period", period.value, min(limit, ROWS_MAX))
+        return await self._rows(PeriodResult, "results_by_period", period.value, _bounded(limit))
 
     async def results_by_strategy(self, since: datetime, limit: int = 50) -> Sequence[StrategyResult]:
         """Return strategies and symbols, the best first."""
-        return await self._rows(StrategyResult, "results_by_strategy", since, min(limit, ROWS_MAX))
+        return await self._rows(StrategyResult, "results_by_strategy", since, _bounded(limit))
 
     async def outcomes(self, since: datetime, limit: int = 50) -> Sequence[tuple[str, str, int]]:
         """Return (outcome, reason, signals) since then, the most frequent first."""
-        rows = await self._database.fetch(_SQL["outcomes"], since, min(limit, ROWS_MAX))
+        rows = await self._database.fetch(_SQL["outcomes"], since, _bounded(limit))
         return [(row["outcome"], row["reason"], row["signals"]) for row in rows]
 
     async def orders(self, signal_id: str) -> Sequence[dict[str, Any]]:
@@ -239,7 +241,11 @@ class Reports:
 
     async def risk_acts(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return RISK's newest audit lines: state and limits, and what was recorded there."""
-        return [dict(row) for row in await self._database.fetch(_SQL["acts"], min(limit, ROWS_MAX))]
+        return [dict(row) for row in await self._database.fetch(_SQL["acts"], _bounded(limit))]
 
     async def _rows(self, kind: type[Row], query: str, *arguments: object) -> list[Row]:
         return [kind(**row) for row in await self._database.fetch(_SQL[query], *arguments)]
+
+
+def _bounded(rows: int) -> int:
+    return max(1, min(rows, ROWS_MAX))

@@ -1,13 +1,20 @@
--- Everything here reads the views of schema reporting, and nothing else of the other services.
+-- Everything here reads the views of schema reporting, and nothing else of the other services. Columns are named: a
+-- view that grows in the next version must not stop this one.
 
 -- name: account
-SELECT * FROM reporting.account
+SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day, day_start_equity_usdt,
+       peak_equity_usdt
+FROM reporting.account
 
 -- name: positions
-SELECT * FROM reporting.positions ORDER BY opened_at
+SELECT signal_id, strategy, symbol, side, quantity, entry_price, stop_price, take_profit_price, leverage, margin_usdt,
+       risk_usdt, state, opened_at, protected_at
+FROM reporting.positions ORDER BY opened_at
 
 -- name: trades
-SELECT * FROM reporting.trades
+SELECT signal_id, strategy, symbol, side, quantity, entry_price, exit_price, leverage, margin_usdt, pnl_usdt, fees_usdt,
+       funding_usdt, net_usdt, reason, closed_by, opened_at, protected_at, closed_at
+FROM reporting.trades
 WHERE closed_at >= $1 AND ($2::text IS NULL OR symbol = $2)
 ORDER BY closed_at DESC LIMIT $3
 
@@ -15,14 +22,17 @@ ORDER BY closed_at DESC LIMIT $3
 -- The last snapshot of each of at most $3 equal slices of the time from $1 to $2.
 SELECT DISTINCT ON (slice) taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
 FROM (
-    SELECT *, width_bucket(extract(epoch FROM taken_at), extract(epoch FROM $1::timestamptz),
-                           extract(epoch FROM $2::timestamptz), $3) AS slice
+    SELECT taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions,
+           width_bucket(extract(epoch FROM taken_at), extract(epoch FROM $1::timestamptz),
+                        extract(epoch FROM $2::timestamptz), $3) AS slice
     FROM reporting.equity WHERE taken_at >= $1 AND taken_at <= $2
 ) AS sliced
 ORDER BY slice, taken_at DESC
 
 -- name: signals
-SELECT * FROM reporting.signals
+SELECT signal_id, origin, strategy, symbol, action, confidence, price, alert_time, received_at, phoenix95_score,
+       final_confidence, outcome, reason, decided_at
+FROM reporting.signals
 WHERE ($1::text IS NULL OR symbol = $1)
 ORDER BY received_at DESC LIMIT $2
 
@@ -36,7 +46,8 @@ SELECT signal_id FROM reporting.signals ORDER BY received_at DESC LIMIT 1
 -- name: results_by_period
 -- $1 is day, week or month; periods without a trade are not listed.
 SELECT date_trunc($1, closed_at, 'UTC') AS starts_at, count(*) AS trades,
-       count(*) FILTER (WHERE net_usdt > 0) AS wins, sum(net_usdt) AS net_usdt, sum(fees_usdt) AS fees_usdt
+       count(*) FILTER (WHERE net_usdt > 0) AS wins,
+       coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
 FROM reporting.trades
 GROUP BY 1 ORDER BY 1 DESC LIMIT $2
 
@@ -47,9 +58,9 @@ FROM reporting.trades WHERE closed_at >= $1
 
 -- name: results_by_strategy
 SELECT strategy, symbol, count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins,
-       sum(net_usdt) AS net_usdt, sum(fees_usdt) AS fees_usdt
+       coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
 FROM reporting.trades WHERE closed_at >= $1
-GROUP BY strategy, symbol ORDER BY sum(net_usdt) DESC LIMIT $2
+GROUP BY strategy, symbol ORDER BY coalesce(sum(net_usdt), 0) DESC, strategy, symbol LIMIT $2
 
 -- name: outcomes
 SELECT outcome, reason, count(*) AS signals
@@ -57,10 +68,13 @@ FROM reporting.signals WHERE received_at >= $1 AND outcome IS NOT NULL
 GROUP BY outcome, reason ORDER BY count(*) DESC LIMIT $2
 
 -- name: orders
-SELECT * FROM reporting.orders WHERE signal_id = $1 ORDER BY created_at LIMIT $2
+SELECT client_id, signal_id, role, symbol, side, order_type, quantity, price, trigger_price, status, created_at,
+       updated_at
+FROM reporting.orders WHERE signal_id = $1 ORDER BY created_at LIMIT $2
 
 -- name: fills
-SELECT * FROM reporting.fills WHERE symbol = $1 AND filled_at >= $2 ORDER BY filled_at LIMIT $3
+SELECT symbol, trade_id, signal_id, side, quantity, price, fee_usdt, realised_pnl_usdt, filled_at
+FROM reporting.fills WHERE symbol = $1 AND filled_at >= $2 ORDER BY filled_at LIMIT $3
 
 -- name: bars
 SELECT opened_at, open, high, low, close, volume FROM reporting.bars

@@ -12,9 +12,13 @@ from pydantic import SecretStr
 
 from services.notify.ports import ServiceFailure
 from shared.http_api import ACTOR_HEADER, KEY_HEADER
+from shared.supervision import within
 from shared.values import TradingState
 
 REQUEST_TIMEOUT_S = 5.0
+"""For the whole request; the client's own time-out would begin anew with every byte that arrives."""
+CONNECT_TIMEOUT_S = 2.0
+"""Shorter than the whole, so that what was never reached is known as such."""
 CONNECTIONS_MAX = 10
 
 
@@ -25,7 +29,7 @@ class ServiceClient:
         self._urls = {name: url.rstrip("/") for name, url in urls.items()}
         self._api_key = api_key
         self._http = httpx.AsyncClient(
-            timeout=REQUEST_TIMEOUT_S,
+            timeout=httpx.Timeout(REQUEST_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
             trust_env=False,  # no proxy to our own machine
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
         )
@@ -45,6 +49,8 @@ class ServiceClient:
     async def close(self, symbol: str | None, actor: str, reason: str) -> str:
         """Have EXECUTE close one position or all; return the request's id. Raises `ServiceFailure`."""
         answer = await self._post("execute", "/close", {"symbol": symbol, "reason": reason}, actor)
+        if "request_id" not in answer:
+            raise ServiceFailure("execute: an answer without a request id", may_be_done=True)
         return str(answer["request_id"])
 
     async def get(self, service: str, path: str, **parameters: str | int) -> dict[str, Any]:
@@ -65,10 +71,12 @@ class ServiceClient:
 
     async def _send(self, method: str, service: str, path: str, **content: Any) -> httpx.Response:
         try:
-            return await self._http.request(method, f"{self._urls[service]}{path}", **content)
+            return await within(
+                REQUEST_TIMEOUT_S, self._http.request(method, f"{self._urls[service]}{path}", **content)
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ServiceFailure(f"{service} cannot be reached", may_be_done=False) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             raise ServiceFailure(
                 f"{service} did not answer: {type(error).__name__}", may_be_done=True
             ) from error
@@ -83,5 +91,5 @@ def _checked(service: str, answer: httpx.Response) -> dict[str, Any]:
         return found
     problem = found if isinstance(found, dict) else {}
     told = problem.get("detail") or problem.get("title") or f"HTTP {answer.status_code}"
-    # A 5xx may come from between us and the service, after it was done; a 4xx is the service's own no.
-    raise ServiceFailure(f"{service}: {told}", may_be_done=answer.is_server_error)
+    # Only a 4xx is the service's own no; anything else may come from between us and it, after it was done.
+    raise ServiceFailure(f"{service}: {told}", may_be_done=not answer.is_client_error)

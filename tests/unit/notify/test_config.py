@@ -38,3 +38,14 @@ def test_chat_ids(chat_id: str) -> None:
 
 def test_token_is_never_shown() -> None:
     assert "sesame" not in repr(settings(telegram_bot_token="95:sesame", telegram_chat_id="95"))
+
+
+def test_people_are_listed_by_their_numbers() -> None:
+    listed = settings(telegram_operators=" 42, 43,", telegram_viewers="")
+    assert (listed.telegram_operators, listed.telegram_viewers) == (frozenset({42, 43}), frozenset())
+
+
+@pytest.mark.parametrize("wrong", ["-10095", "mina", "0"])
+def test_groups_and_names_are_no_people(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="telegram_operators"):
+        settings(telegram_operators=wrong)
