@@ -13,6 +13,7 @@ from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
+from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
 from services.execute.rescue import Rescue
@@ -83,7 +84,8 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.on_drain(lease.release)
 
     app = create_app(runtime, "EXECUTE", DESCRIPTION)
-    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now).add_to(app)
+    preflight = Preflight(exchange, settings.mode, utc_now)
+    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now, preflight).add_to(app)
     return app
 
 
