@@ -27,7 +27,7 @@ READERS: Mapping[str, type[BaseSettings]] = {
     "market feed": FeedSettings,
     "NOTIFY": NotifySettings,
     "paper exchange": PaperSettings,
-    "migrations": MigrationSettings,
+    "migrate": MigrationSettings,
 }
 """Who reads settings, and the class that says which."""
 

@@ -47,8 +47,13 @@ def check(installation: Installation) -> list[Finding]:
         ]
     with installation.read_by_services():
         findings = [finding for name, kind in READERS.items() for finding in _usable(name, kind)]
-        if is_well(findings):
-            findings += [*_limits(), *_modes(installation), *_telling()]
+        unusable = {each.subject for each in findings if not is_well([each])}
+        if "RISK" not in unusable:
+            findings += _limits()
+        if not unusable & {"RISK", "EXECUTE", "market feed"}:
+            findings += _modes(installation)
+        if "NOTIFY" not in unusable:
+            findings += _telling()
     return [*findings, *_unknown(installation), *secrets(installation), *file_modes(installation.env_files)]
 
 
@@ -99,9 +104,16 @@ def file_modes(files: Iterable[Path]) -> Iterable[Finding]:
 
 def _usable(name: str, kind: type[BaseSettings]) -> Iterable[Finding]:
     try:
-        kind(_env_file=env_files())  # type: ignore[call-arg]
+        kind(_env_file=env_files())
     except SettingsError as error:
-        yield red(name, str(error), "Write it as JSON on one line; docs/CONFIGURATION.md has every setting.")
+        key = next(
+            (key_of(kind, *item) for item in kind.model_fields.items() if f'"{item[0]}"' in str(error)), ""
+        )
+        yield red(
+            name,
+            f"{key} cannot be read as JSON",
+            'Write it on one line, such as PHOENIX_RISK_LIMITS={"positions_max": 5}',
+        )
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False, include_context=False):
             yield _fault(name, kind, [str(part) for part in item["loc"]], str(item["msg"]), str(item["type"]))
