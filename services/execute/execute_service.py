@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.execute.api_examples import ANSWERS
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
 from services.execute.entry_flow import EntryFlow
@@ -20,6 +21,7 @@ from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import UserStream
+from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -86,6 +88,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     app = create_app(runtime, "EXECUTE", DESCRIPTION)
     preflight = Preflight(exchange, settings.mode, utc_now)
     ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now, preflight).add_to(app)
+    describe(app, ANSWERS)
     return app
 
 
