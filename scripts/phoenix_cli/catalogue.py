@@ -199,7 +199,7 @@ def _range(shape: Mapping[str, Any]) -> str:
         f"≤ {_number(high)}" if high is not None else "",
         f"< {_number(below)}" if below is not None else "",
         f"at least {shape['minLength']} characters" if "minLength" in shape else "",
-        f"like {shape['pattern']}" if shape.get("pattern") and shape.get("type") != "number" else "",
+        f"like `{shape['pattern']}`" if shape.get("pattern") and shape.get("type") != "number" else "",
     ]
     return ", ".join(part for part in parts if part)
 
