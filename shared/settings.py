@@ -69,10 +69,15 @@ def load(kind: type[SettingsT]) -> SettingsT:
         raise OperatorNeeded(f"settings are not usable: {error}") from None
     except ValidationError as error:
         lines = [
-            f"  {ENV_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"  {_place(item['loc'])}{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False)
         ]
         raise OperatorNeeded("settings are not usable:\n" + "\n".join(lines)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return the setting a fault is about; a rule about several names them itself."""
+    return f"{ENV_PREFIX}{'_'.join(map(str, location)).upper()}: " if location else ""
 
 
 def masked(url: str) -> str:

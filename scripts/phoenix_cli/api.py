@@ -88,6 +88,21 @@ class Api:
             return None
         return str(_checked(self._send("GET", f"{url}/api/overview", "the broker")).get("rabbitmq_version"))
 
+    def broker_alarms(self) -> list[str]:
+        """Return the alarms that stand at the broker, in words. Raises as `get` does."""
+        url = self._installation.management_url
+        if url is None:
+            return []
+        answer = self._send("GET", f"{url}/api/health/checks/alarms", "the broker")
+        if answer.is_success:
+            return []
+        found = _json_of(answer)
+        alarms = found.get("alarms") if isinstance(found, dict) else None
+        named = [str(each.get("resource") or each) for each in alarms or () if isinstance(each, dict)]
+        return named or [
+            str(found.get("reason")) if isinstance(found, dict) else f"HTTP {answer.status_code}"
+        ]
+
     def webhook_status(self) -> int:
         """Return the HTTP status of a GET on the webhook, which takes POST only: nothing is let in.
 

@@ -140,11 +140,24 @@ def broker(api: Api, installation: Installation) -> Iterable[Finding]:
         return
     try:
         yield _version("rabbitmq", api.broker_version() or "?")
+        alarms = api.broker_alarms()
         queues = _settled_queues(api)
     except Failure as failure:
         yield red("broker", f"{failure.title}: {failure.detail}", START)
         return
+    yield alarm(alarms)
     yield from queue_findings(queues)
+
+
+def alarm(alarms: list[str]) -> Finding:
+    """Judge the broker's alarms: while one stands, it takes no message, and the webhook answers 503."""
+    if not alarms:
+        return green("broker alarms", "none")
+    return red(
+        "broker alarms",
+        f"the broker takes no messages: {', '.join(alarms)}",
+        "Make room on its disk (200 MB at least), or give it memory; it goes on by itself.",
+    )
 
 
 def _settled_queues(api: Api) -> list[dict[str, Any]]:
