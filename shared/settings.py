@@ -31,10 +31,14 @@ class Settings(BaseSettings):
         pattern="^[a-z2-7]{1,6}$",
         description="Marks our orders on the exchange; one per installation.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
-    amqp_url: SecretStr = Field(description="amqp://user:password@host:port/%2Ftrading")
-    redis_url: SecretStr = Field(description="redis://:password@host:port/0")
-    postgres_url: str = Field(description="postgresql://host:port/database, without user and password.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
+    amqp_url: SecretStr = Field(description="The broker: amqp://user:password@host:port/%2Ftrading")
+    redis_url: SecretStr = Field(description="Redis: redis://:password@host:port/0")
+    postgres_url: str = Field(
+        description="The database: postgresql://host:port/database, without user and password."
+    )
     api_key: SecretStr = Field(min_length=16, description="Key of the operator endpoints (X-API-Key).")
     crash_points: Path | None = Field(
         None, description="Tests only, mode paper only: directory in which crash points are armed."
@@ -65,10 +69,15 @@ def load(kind: type[SettingsT]) -> SettingsT:
         raise OperatorNeeded(f"settings are not usable: {error}") from None
     except ValidationError as error:
         lines = [
-            f"  {ENV_PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"  {_place(item['loc'])}{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False)
         ]
         raise OperatorNeeded("settings are not usable:\n" + "\n".join(lines)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return the setting a fault is about; a rule about several names them itself."""
+    return f"{ENV_PREFIX}{'_'.join(map(str, location)).upper()}: " if location else ""
 
 
 def masked(url: str) -> str:

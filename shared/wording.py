@@ -32,6 +32,16 @@ def readable(text: str) -> str:
     return _LONG_NUMBER.sub(lambda found: _cut(Decimal(found.group())), text)
 
 
+def short(text: str | None) -> str:
+    """Return a number cut to `SIGNIFICANT_DIGITS`, whole digits kept, for tables; nothing as a dash."""
+    return DASH if text is None else number(_cut(Decimal(text)))
+
+
+def seconds(age: object) -> str:
+    """Return an age in seconds with one place."""
+    return DASH if age is None else f"{Decimal(str(age)):.1f}"
+
+
 def money(amount: str | None, sign: bool = False) -> str:
     """Return an amount in USDT with two places, with its sign when asked for."""
     if amount is None:

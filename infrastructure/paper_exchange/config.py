@@ -39,7 +39,9 @@ class PaperSettings(BaseSettings):
     wallet_usdt: Decimal = Field(Decimal(10_000), ge=0, description="wallet of a new account, USDT")
     tape: Path | None = Field(None, description="CSV file of minute bars to play")
     tape_symbol: str = Field("BTCUSDT", description="symbol that the tape prices")
-    tape_speed: int = Field(60, ge=1, le=100_000, description="tape time per real time")
+    tape_speed: int = Field(
+        60, ge=1, le=100_000, description="how many seconds of the tape pass in one second"
+    )
     symbols_extra: int = Field(0, ge=0, le=SYNTHETIC_MAX, description="synthetic symbols to list")
     tick_ms: int = Field(200, ge=10, le=60_000, description="time between price moves, ms")
     history_bars: int = Field(BARS_KEPT, ge=1, le=BARS_KEPT, description="minute bars present at the start")
@@ -61,7 +63,9 @@ class PaperSettings(BaseSettings):
     taker_fee: Decimal = Field(Decimal("0.0005"), ge=0, lt=1, description="taker fee, fraction of notional")
     maker_fee: Decimal = Field(Decimal("0.0002"), ge=0, lt=1, description="maker fee, fraction of notional")
     spread_ratio: Decimal = Field(Decimal("0.00001"), ge=0, lt=1, description="spread, fraction of price")
-    level_gap_ratio: Decimal = Field(Decimal("0.00002"), ge=0, lt=1, description="gap between book levels")
+    level_gap_ratio: Decimal = Field(
+        Decimal("0.00002"), ge=0, lt=1, description="gap between book levels, fraction of price"
+    )
     level_depth_usdt: Decimal = Field(Decimal(50_000), gt=0, description="depth of the best level, USDT")
     api_key: SecretStr = Field(
         SecretStr("paper"),

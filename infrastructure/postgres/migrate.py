@@ -46,7 +46,7 @@ class MigrationSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore")
 
     postgres_url: str = Field(description="postgresql://host:port/database")
-    admin_db_password: SecretStr
+    admin_db_password: SecretStr = Field(description="Password of phoenix_admin, who owns the schema.")
     brain_db_password: SecretStr
     risk_db_password: SecretStr
     execute_db_password: SecretStr

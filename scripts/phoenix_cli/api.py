@@ -81,6 +81,46 @@ class Api:
             for queue in found
         ]
 
+    def broker_version(self) -> str | None:
+        """Return the broker's version; None when there is no management API to ask. Raises as `get` does."""
+        url = self._installation.management_url
+        if url is None:
+            return None
+        return str(_checked(self._send("GET", f"{url}/api/overview", "the broker")).get("rabbitmq_version"))
+
+    def broker_alarms(self) -> list[str]:
+        """Return the alarms that stand at the broker, in words. Raises as `get` does."""
+        url = self._installation.management_url
+        if url is None:
+            return []
+        answer = self._send("GET", f"{url}/api/health/checks/alarms", "the broker")
+        if answer.is_success:
+            return []
+        found = _json_of(answer)
+        alarms = found.get("alarms") if isinstance(found, dict) else None
+        named = [str(each.get("resource") or each) for each in alarms or () if isinstance(each, dict)]
+        return named or [
+            str(found.get("reason")) if isinstance(found, dict) else f"HTTP {answer.status_code}"
+        ]
+
+    def webhook_status(self) -> int:
+        """Return the HTTP status of a GET on the webhook, which takes POST only: nothing is let in.
+
+        Raises:
+            Unreachable: nobody answers there.
+        """
+        url = f"{self._installation.url('public')}{WEBHOOK_PATH}"
+        return self._send("GET", url, "the webhook").status_code
+
+    def text(self, service: str, path: str) -> str:
+        """Return what a service answers as text. Raises as `get` does."""
+        answer = self._send("GET", f"{self._installation.url(service)}{path}", service)
+        if not answer.is_success:
+            raise Refused(
+                f"HTTP {answer.status_code}", f"{service} does not give {path}.", answer.status_code
+            )
+        return answer.text
+
     def _send(self, method: str, url: str, who: str, **content: Any) -> httpx.Response:
         try:
             return self._client.request(method, url, **content)

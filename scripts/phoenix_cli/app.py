@@ -4,6 +4,7 @@ It must never decide anything about trading: that is what the services are for.
 """
 
 import time
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +14,9 @@ from uuid import uuid4
 import typer
 from rich.markup import escape
 
-from scripts.phoenix_cli import insight
+from scripts.phoenix_cli import care, insight
 from scripts.phoenix_cli.api import Api
+from scripts.phoenix_cli.config import config
 from scripts.phoenix_cli.dlq import dlq
 from scripts.phoenix_cli.drill import drill
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, Refused, WrongUsage
@@ -23,6 +25,7 @@ from scripts.phoenix_cli.output import console, failures_told, print_json
 
 OUTCOME_WAIT_S = 10.0
 OUTCOME_POLL_S = 0.1
+WATCH_INTERVAL_S = 2.0
 HTTP_NOT_FOUND = 404
 REASON_DEFAULT = "command line"
 ALL = "all"
@@ -35,6 +38,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, secrets among them
 )
+care.add_to(app)
+app.add_typer(config, name="config")
 app.add_typer(dlq, name="dlq")
 app.add_typer(drill, name="drill")
 
@@ -82,9 +87,26 @@ def _api(context: typer.Context) -> Api:
 
 
 @app.command(epilog=EXIT_CODES_HELP)
-def status(context: typer.Context, as_json: AsJson = False) -> None:
+def status(
+    context: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Stay, and show it anew again and again.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.5, max=60, metavar="SECONDS", help="How often --watch looks.")
+    ] = WATCH_INTERVAL_S,
+    as_json: AsJson = False,
+) -> None:
     """Show services, trading state, equity, positions, limits, queues and the last signals."""
     with failures_told(as_json), _api(context) as api:
+        if watch and as_json:
+            raise WrongUsage("--watch is for people", "Call `status --json` again and again instead.")
+        if watch:
+            from scripts.phoenix_cli.watching import live_status  # rich's live display
+
+            with suppress(KeyboardInterrupt):
+                live_status(api, interval)
+            return
         document = insight.status(api)
         if as_json:
             print_json(document)

@@ -1,6 +1,6 @@
 """The commands that look and change nothing: `status`, `positions`, `why`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,9 +10,9 @@ from rich.markup import escape
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import Failure, Refused, Unreachable
 from scripts.phoenix_cli.installation import SERVICES
-from scripts.phoenix_cli.output import cell, table
+from scripts.phoenix_cli.output import table
 from shared.story import Chapter, Mark, tell
-from shared.wording import money, percent
+from shared.wording import money, percent, seconds, short
 
 SIGNALS_SHOWN = 5
 SIGNALS_SEARCHED_MAX = 500
@@ -30,13 +30,15 @@ POSITION_COLUMNS = (
     ("entry", "entry_price"),
     ("mark", "mark_price"),
     ("stop", "stop_price"),
-    ("take profit", "take_profit_price"),
+    ("target", "take_profit_price"),
+    ("liquidation", "liquidation_price"),
     ("x", "leverage"),
     ("margin", "margin_usdt"),
     ("P&L", "unrealised_pnl_usdt"),
     ("state", "state"),
     ("signal", "signal_id"),
 )
+COMPUTED_PRICES = ("entry_price", "mark_price", "liquidation_price", "margin_usdt")
 SIGNAL_COLUMNS = (
     ("received", "received_at"),
     ("signal", "signal_id"),
@@ -105,7 +107,15 @@ def show_status(document: Mapping[str, Any]) -> RenderableType:
 
 def show_positions(positions: list[Mapping[str, Any]]) -> RenderableType:
     """Return the open positions as a table."""
-    return _rows("Positions", POSITION_COLUMNS, positions) if positions else "[bold]Positions[/] none"
+    if not positions:
+        return "[bold]Positions[/] none"
+    shown = [
+        each
+        | {name: short(each.get(name)) for name in COMPUTED_PRICES}
+        | {"unrealised_pnl_usdt": money(each.get("unrealised_pnl_usdt"), sign=True)}
+        for each in map(dict, positions)
+    ]
+    return _rows("Positions", POSITION_COLUMNS, shown)
 
 
 def find_story(api: Api, wanted: str) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def _account(account: Mapping[str, Any]) -> list[RenderableType]:
         f"Trading [{colour}]{escape(account['state'])}[/], profile {escape(str(account['profile']))}",
         f"Equity {money(account['equity_usdt'])} USDT, available {money(account['available_usdt'])} USDT, "
         f"day {money(account['day_pnl_usdt'], sign=True)} USDT, drawdown {percent(account['drawdown'])}, "
-        f"snapshot {cell(account['snapshot_age_s'])} s old",
+        f"snapshot {seconds(account['snapshot_age_s'])} s old",
         "",
         _rows("Limits used", LIMIT_COLUMNS, [one for one in account["limits"] if one["used"] is not None]),
     ]
@@ -195,5 +205,7 @@ def _queues(queues: list[Mapping[str, Any]]) -> RenderableType:
     return _rows("Queues", QUEUE_COLUMNS, shown)
 
 
-def _rows(title: str, columns: tuple[tuple[str, str], ...], rows: list[Mapping[str, Any]]) -> RenderableType:
+def _rows(
+    title: str, columns: tuple[tuple[str, str], ...], rows: Sequence[Mapping[str, Any]]
+) -> RenderableType:
     return table(title, [name for name, _ in columns], [[row.get(key) for _, key in columns] for row in rows])

@@ -1,12 +1,13 @@
 """Where the running Phoenix is: its home, the addresses of its services, and the keys to them.
 
-Read from `phoenix.env` in the home; the process environment wins. It must never show a secret: they are kept
-in a type that prints as asterisks.
+Read as the services read it: the settings files in order, later ones win, and the process environment wins
+over all. It must never show a secret: they are kept in a type that prints as asterisks.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -16,20 +17,32 @@ from scripts.phoenix_cli.failures import Unreachable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME_VARIABLE = "PHOENIX_HOME"
+ENV_FILES_VARIABLE = "PHOENIX_ENV_FILE"
 HOME_NAME = ".phoenix"
-SETTINGS_FILES = ("phoenix.env", "run/overrides.env")
-"""Later ones win; the second holds what was set for the current run only."""
+SETTINGS_FILE = "phoenix.env"
+USER_FILE = REPOSITORY / ".env"
+"""The user's own settings; they win over what the first start wrote."""
+OVERRIDES_FILE = "run/overrides.env"
+"""What was set for the current run only; wins over both."""
 PREFIX = "PHOENIX_"
+ENVIRONMENT = "environment"
+"""The source of a setting that comes from the shell."""
 
 SERVICES = ("brain", "risk", "execute", "notify")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation of Phoenix, as far as the command line has to know it."""
+    """One installation of Phoenix, as far as the command line has to know it.
+
+    `env_files` are the settings files that exist, later ones win; `sources` says of each setting where the
+    value in force comes from.
+    """
 
     home: Path
     settings: Mapping[str, SecretStr]
+    env_files: tuple[Path, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, name: str) -> str:
         """Return the address of a service, or `public` for the webhook.
@@ -49,37 +62,63 @@ class Installation:
         if found is None:
             raise Unreachable(
                 f"{key} is not known",
-                f"It stands neither in {self.home / SETTINGS_FILES[0]} nor in the environment. "
+                f"It stands neither in {self.home / SETTINGS_FILE} nor in {USER_FILE} nor in the shell. "
                 "Start Phoenix with ./scripts/start.sh, or name its home with --home.",
             )
         return found.get_secret_value()
 
+    def text(self, key: str) -> str | None:
+        """Return a setting, None when it is not set."""
+        found = self.settings.get(key)
+        return None if found is None else found.get_secret_value()
+
     @property
     def management_url(self) -> str | None:
         """The broker's management API with its credentials, if there is one."""
-        found = self.settings.get("PHOENIX_AMQP_MANAGEMENT_URL")
-        return found.get_secret_value() if found is not None else None
+        return self.text("PHOENIX_AMQP_MANAGEMENT_URL")
 
-    @property
-    def env_files(self) -> tuple[Path, ...]:
-        """The settings files that exist."""
-        return tuple(path for name in SETTINGS_FILES if (path := self.home / name).is_file())
+    @contextmanager
+    def read_by_services(self) -> Iterator[None]:
+        """Let the services' own settings classes read this installation's files while the block runs."""
+        before = os.environ.get(ENV_FILES_VARIABLE)
+        os.environ[ENV_FILES_VARIABLE] = ":".join(map(str, self.env_files))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[ENV_FILES_VARIABLE]
+            else:
+                os.environ[ENV_FILES_VARIABLE] = before
 
 
 def find_installation(home: Path | None) -> Installation:
     """Return the installation in `home`, else in $PHOENIX_HOME, else in ./.phoenix or the repository's.
 
-    Without a settings file the environment alone may say where everything is.
+    $PHOENIX_ENV_FILE names the files instead, as it does for a service, unless `home` is given. Without a
+    settings file the environment alone may say where everything is.
     """
     chosen = home or _home_of_environment() or _nearest_home()
     values: dict[str, SecretStr] = {}
-    for name in SETTINGS_FILES:
-        path = chosen / name
-        if path.is_file():
-            found = dotenv_values(path, interpolate=False)
-            values |= {key: SecretStr(value) for key, value in found.items() if value}
-    values |= {key: SecretStr(value) for key, value in os.environ.items() if key.startswith(PREFIX) and value}
-    return Installation(chosen, values)
+    sources: dict[str, str] = {}
+    files = tuple(path for path in _candidates(home, chosen) if path.is_file())
+    for path in files:
+        found = {
+            key: value for key, value in dotenv_values(path, interpolate=False).items() if value is not None
+        }
+        values |= {key: SecretStr(value) for key, value in found.items()}
+        sources |= dict.fromkeys(found, str(path))
+    shell = {key: value for key, value in os.environ.items() if key.startswith(PREFIX)}
+    values |= {key: SecretStr(value) for key, value in shell.items()}
+    sources |= dict.fromkeys(shell, ENVIRONMENT)
+    # An empty line takes away what an earlier file had set, for a service too.
+    return Installation(chosen, {key: value for key, value in values.items() if value}, files, sources)
+
+
+def _candidates(given_home: Path | None, chosen: Path) -> tuple[Path, ...]:
+    named = os.environ.get(ENV_FILES_VARIABLE)
+    if given_home is None and named:
+        return tuple(Path(name) for name in named.split(":") if name)
+    return chosen / SETTINGS_FILE, USER_FILE, chosen / OVERRIDES_FILE
 
 
 def _home_of_environment() -> Path | None:
@@ -89,4 +128,4 @@ def _home_of_environment() -> Path | None:
 
 def _nearest_home() -> Path:
     here = Path.cwd() / HOME_NAME
-    return here if (here / SETTINGS_FILES[0]).is_file() else REPOSITORY / HOME_NAME
+    return here if (here / SETTINGS_FILE).is_file() else REPOSITORY / HOME_NAME

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.brain.api_examples import ANSWERS
 from services.brain.config import BrainSettings
 from services.brain.doors import Keys
 from services.brain.flow import BrainFlow, Rules
@@ -17,6 +18,7 @@ from services.brain.signals_api import add_analyze, add_reads
 from services.brain.store import BrainReads, BrainStore
 from services.brain.webhook import Intake, add_webhook
 from shared import topology
+from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
 from shared.errors import OperatorNeeded
@@ -56,6 +58,7 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
     add_webhook(app, intake)
     add_analyze(app, flow, intake)
     add_reads(app, BrainReads(database), utc_now)
+    describe(app, ANSWERS)
     return app
 
 

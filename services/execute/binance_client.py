@@ -18,9 +18,11 @@ from services.execute.error_classes import ErrorKind, VenueRefused
 from services.execute.leverage_manager import MarginSetup
 from services.execute.reconciliation import VenueView
 from services.execute.venue import (
+    AccountModes,
     AlgoReport,
     BestPrices,
     EntryOrder,
+    KeyRights,
     OrderReport,
     OrderSide,
     ProtectiveOrder,
@@ -69,12 +71,29 @@ class BinanceClient:
         """
         await self._rules()  # first: what is allowed decides what may be asked
         await self.clock.measure()
-        dual = await self._call("position_mode", self.venue.fapiPrivateGetPositionSideDual, is_read=True)
-        if str(dual["dualSidePosition"]).lower() == "true":
+        modes = await self.account_modes()
+        if modes.is_hedged:
             raise OperatorNeeded("the account is in hedge mode; switch it to one-way mode on the exchange")
-        multi = await self._call("asset_mode", self.venue.fapiPrivateGetMultiAssetsMargin, is_read=True)
-        if str(multi["multiAssetsMargin"]).lower() == "true":
+        if modes.is_multi_asset:
             raise OperatorNeeded("the account is in multi-asset mode; switch it to single-asset mode")
+
+    async def account_modes(self) -> AccountModes:
+        """Return how the account is set up for all its positions."""
+        dual = await self._call("position_mode", self.venue.fapiPrivateGetPositionSideDual, is_read=True)
+        multi = await self._call("asset_mode", self.venue.fapiPrivateGetMultiAssetsMargin, is_read=True)
+        return AccountModes(
+            is_hedged=str(dual["dualSidePosition"]).lower() == "true",
+            is_multi_asset=str(multi["multiAssetsMargin"]).lower() == "true",
+        )
+
+    async def key_rights(self) -> KeyRights:
+        """Return what our API key may do; asked of another host of the exchange, of the real one only.
+
+        Raises:
+            ExchangeUnavailable: it does not say. Trading does not depend on the answer.
+        """
+        raw = await self._calls.aside(self.venue.sapiGetAccountApiRestrictions)
+        return venue_parse.key_rights(raw)
 
     def clock_ahead(self) -> timedelta:
         """Return how far our clock is ahead of the exchange's, as last measured."""

@@ -22,8 +22,10 @@ class ExchangeSettings(Settings):
         pattern=r"^https?://[^/]+$",
         description="Base URL of the exchange in mode paper; demo and live use the exchange's own addresses.",
     )
-    exchange_api_key: SecretStr = Field(description="API key. It must not have the right to withdraw.")
-    exchange_api_secret: SecretStr = Field(description="API secret.")
+    exchange_api_key: SecretStr = Field(
+        description="API key at the exchange. It must not have the right to withdraw."
+    )
+    exchange_api_secret: SecretStr = Field(description="Secret of that API key; signs every order.")
     exchange_timeout_ms: int = Field(5_000, ge=500, le=30_000, description="Time-out of one request, ms.")
     recv_window_ms: int = Field(
         2_000,
@@ -48,10 +50,16 @@ class ExecuteSettings(ExchangeSettings):
     execute_db_password: SecretStr = Field(description="Password of the database role phoenix_execute.")
     entry_order: Literal["limit_ioc", "market"] = Field("limit_ioc", description="How an entry is sent.")
     slippage_tolerance: Decimal = Field(
-        Decimal("0.001"), gt=0, le=Decimal("0.05"), description="How far past the best price, fraction."
+        Decimal("0.001"),
+        gt=0,
+        le=Decimal("0.05"),
+        description="How far past the best price an entry may fill, fraction.",
     )
     price_drift_max: Decimal = Field(
-        Decimal("0.005"), gt=0, le=Decimal("0.1"), description="P8: move since the decision, fraction."
+        Decimal("0.005"),
+        gt=0,
+        le=Decimal("0.1"),
+        description="P8: an entry expires when the price moved further since the decision, fraction.",
     )
     trigger_price: Literal["MARK_PRICE", "CONTRACT_PRICE"] = Field(
         "MARK_PRICE", description="Which price triggers stop-loss and take-profit."
@@ -68,8 +76,12 @@ class ExecuteSettings(ExchangeSettings):
     lookup_timeout_s: Decimal = Field(
         Decimal(10), ge=1, le=60, description="P6: how long a lost answer is looked up past recvWindow, s."
     )
-    reconcile_interval_s: Decimal = Field(Decimal(15), ge=1, le=300, description="P7: how often, s.")
-    snapshot_interval_s: Decimal = Field(Decimal(5), ge=1, le=10, description="account.snapshot, s.")
+    reconcile_interval_s: Decimal = Field(
+        Decimal(15), ge=1, le=300, description="P7: how often we compare with the exchange, s."
+    )
+    snapshot_interval_s: Decimal = Field(
+        Decimal(5), ge=1, le=10, description="How often RISK is told the account as it is, s."
+    )
 
 
 class FeedSettings(ExchangeSettings):

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.execute.api_examples import ANSWERS
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
 from services.execute.entry_flow import EntryFlow
@@ -13,12 +14,14 @@ from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
+from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
 from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import UserStream
+from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -83,7 +86,9 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.on_drain(lease.release)
 
     app = create_app(runtime, "EXECUTE", DESCRIPTION)
-    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now).add_to(app)
+    preflight = Preflight(exchange, settings.mode, utc_now)
+    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now, preflight).add_to(app)
+    describe(app, ANSWERS)
     return app
 
 

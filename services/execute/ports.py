@@ -13,9 +13,11 @@ from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry
 from services.execute.reconciliation import VenueView
 from services.execute.venue import (
+    AccountModes,
     AlgoReport,
     BestPrices,
     EntryOrder,
+    KeyRights,
     OrderReport,
     OrderRow,
     OrderSide,
@@ -59,6 +61,15 @@ class ReadsAccount(Protocol):
     async def positions(self, symbol: str | None = None) -> tuple[VenuePosition, ...]: ...
     async def trades(self, symbol: str, since: datetime) -> tuple[VenueTrade, ...]: ...
     async def charges(self, symbol: str, since: datetime, until: datetime) -> VenueCharges: ...
+
+
+class ChecksSetup(Protocol):
+    """The exchange, for how our account and key are set up."""
+
+    def clock_ahead(self) -> timedelta: ...
+    async def account_modes(self) -> AccountModes: ...
+    async def key_rights(self) -> KeyRights: ...
+    async def instruments(self) -> Sequence[Instrument]: ...
 
 
 class Exchange(PlacesOrders, ReadsAccount, Protocol):

@@ -17,6 +17,7 @@ from services.execute.config import ExecuteSettings
 from services.execute.facts import PRODUCER
 from services.execute.order_state import HAS_POSITION, Entry
 from services.execute.ports import OwesMessages, ReadsAccount
+from services.execute.preflight import Preflight
 from services.execute.store import ExecuteStore
 from services.execute.venue import VenuePosition
 from shared import ids
@@ -60,6 +61,7 @@ class ExecuteRoutes:
         outbox: OwesMessages,
         ticks: LatestTicks,
         clock: Clock,
+        preflight: Preflight,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -67,6 +69,7 @@ class ExecuteRoutes:
         self._outbox = outbox
         self._ticks = ticks
         self._clock = clock
+        self._preflight = preflight
         self._held_at = datetime.min.replace(tzinfo=UTC)
         self._venue_positions: dict[str, VenuePosition] = {}
 
@@ -92,6 +95,16 @@ class ExecuteRoutes:
             dependencies=guarded,
             tags=["trading"],
         )(self.trade)
+
+        app.get("/preflight", summary="How account and key are set up at the exchange", tags=["trading"])(
+            self.preflight
+        )
+
+    async def preflight(self) -> Response:
+        """Return each thing that must be so at the exchange, whether it is, and what to do; asked of the
+        exchange at most once a minute.
+        """
+        return json_response(await self._preflight.look())
 
     async def positions(self) -> Response:
         """Return our open positions; marks and liquidation prices are the exchange's, null when it is

@@ -170,3 +170,18 @@ class OrderRow(Value, frozen=True, kw_only=True):
 def total_quantity(trades: tuple[VenueTrade, ...]) -> Decimal:
     """Return the sum of the fills' quantities."""
     return sum((trade.quantity for trade in trades), ZERO)
+
+
+class AccountModes(Value, frozen=True, kw_only=True):
+    """How the account is set up for all its positions; we trade with neither."""
+
+    is_hedged: bool
+    is_multi_asset: bool
+
+
+class KeyRights(Value, frozen=True, kw_only=True):
+    """What our API key may do at the exchange."""
+
+    may_withdraw: bool
+    may_trade_futures: bool
+    is_bound_to_addresses: bool

@@ -92,6 +92,19 @@ class VenueCalls:
                 return None
             raise
 
+    async def aside(self, endpoint: Endpoint) -> Any:
+        """Ask something that no order depends on: neither the gate nor the breaker hears of the answer.
+
+        Raises:
+            ExchangeUnavailable: there is no usable answer, whatever the reason.
+        """
+        try:
+            return await endpoint({})
+        except AnswerError as answer:
+            raise ExchangeUnavailable(f"refused with code {answer.failure.code}") from None
+        except (BaseError, aiohttp.ClientError, TimeoutError, OSError) as failed:
+            raise ExchangeUnavailable(type(failed).__name__) from None
+
     def demand_open(self, operation: str) -> None:
         """Raise `ExchangeUnavailable` unless the gate lets this operation pass now."""
         urgency, now = _URGENCIES.get(operation, Urgency.READ), _monotonic()

@@ -15,6 +15,7 @@ from services.execute.leverage_manager import MarginSetup
 from services.execute.venue import (
     AlgoReport,
     BestPrices,
+    KeyRights,
     OrderEvent,
     OrderReport,
     OrderSide,
@@ -242,4 +243,13 @@ def _bracket(raw: Payload) -> Bracket:
         notional_cap_usdt=decimal(raw["notionalCap"]),
         maintenance_rate=decimal(raw["maintMarginRatio"]),
         maintenance_amount_usdt=decimal(raw["cum"]),
+    )
+
+
+def key_rights(raw: Payload) -> KeyRights:
+    """Read what an API key may do; a right that is not named counts as the worse of the two."""
+    return KeyRights(
+        may_withdraw=bool(raw.get("enableWithdrawals", True)),
+        may_trade_futures=bool(raw.get("enableFutures", False)),
+        is_bound_to_addresses=bool(raw.get("ipRestrict", False)),
     )

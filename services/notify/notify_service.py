@@ -8,6 +8,7 @@ import time
 
 from fastapi import FastAPI
 
+from services.notify.api_examples import ANSWERS
 from services.notify.config import NotifySettings
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import DeliveryFlow, NotifyFlow
@@ -16,6 +17,7 @@ from services.notify.metrics_collector import BusinessMetrics, DeliveryMetrics
 from services.notify.store import NotificationStore
 from services.notify.telegram_bot import LEASE_NAME, Sender, TelegramChat
 from shared import logs
+from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -57,6 +59,7 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)
+    describe(app, ANSWERS)
     return app
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import FastAPI
 
+from services.risk.api_examples import ANSWERS
 from services.risk.config import RiskSettings
 from services.risk.flow import RiskFlow
 from services.risk.market_view import MarketView
@@ -14,6 +15,7 @@ from services.risk.status import Reading, portfolio_risk_usdt, reserved_risk_usd
 from services.risk.store import RiskStore
 from services.risk.stream_processor import Inbound
 from shared import metrics
+from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
 from shared.errors import OperatorNeeded
@@ -67,6 +69,7 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
 
     app = create_app(runtime, "RISK", DESCRIPTION)
     OperatorApi(flow, settings.risk_profile, settings.api_key, utc_now).add_to(app)
+    describe(app, ANSWERS)
     return app
 
 
