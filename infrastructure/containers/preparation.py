@@ -24,6 +24,7 @@ from infrastructure.local import rendering
 from infrastructure.local.layout import REPOSITORY, Layout
 from infrastructure.local.preparation import prepare_rabbitmq
 from infrastructure.local.settings_file import SECRET_BYTES, ensure_env_file, write_private
+from infrastructure.postgres.replication import ROLE as REPLICATION_ROLE
 
 INFRASTRUCTURE = REPOSITORY / "infrastructure"
 PRIVATE_DIRECTORY = 0o700
@@ -78,6 +79,7 @@ def _configurations(layout: Layout, ports: ContainerPorts, settings: Mapping[str
             settings["PHOENIX_REDIS_PASSWORD"],
             listen=ports.listen,
         ),
+        layout.postgres.parent / "pg_hba.conf": _source("postgres/pg_hba.conf"),
         layout.postgres.parent / "admin.password": settings["PHOENIX_ADMIN_DB_PASSWORD"],
         layout.home / "grafana" / "admin.password": settings["PHOENIX_GRAFANA_PASSWORD"],
         layout.home / "alertmanager" / "notify.key": settings["PHOENIX_API_KEY"],
@@ -101,10 +103,15 @@ def _companions(layout: Layout, ports: ContainerPorts, settings: Mapping[str, st
             for name, text in broker.items()
         },
         layout.home / "redis-replica" / "redis.conf": files[layout.redis / "redis.conf"] + replica,
-        layout.home / "postgres-standby" / "replication.password": settings[
-            "PHOENIX_REPLICATION_DB_PASSWORD"
-        ],
+        layout.home / "postgres-standby" / "pg_hba.conf": _source("postgres/pg_hba.conf"),
+        layout.home / "postgres-standby" / "replication.pgpass": _pgpass(ports, settings),
     }
+
+
+def _pgpass(ports: ContainerPorts, settings: Mapping[str, str]) -> str:
+    """Return the line in which libpq finds the password for replication."""
+    password = settings["PHOENIX_REPLICATION_DB_PASSWORD"]
+    return f"{ports.address('postgres')}:*:{REPLICATION_ROLE}:{password}\n"
 
 
 def _hand_over(directory: Path, user: int) -> None:

@@ -1,7 +1,7 @@
-"""Makes what a standby needs at the primary: a role that may replicate, and a slot. Running it again changes nothing
-but the role's password.
+"""Makes what a standby needs at the primary: a role that may replicate, and a slot.
 
-`python -m infrastructure.postgres.replication` uses the settings of the migrations. It must never touch the schema.
+`python -m infrastructure.postgres.replication` uses the settings of the migrations; running it again changes
+nothing but the role's password. It must never touch the schema.
 """
 
 import asyncio
