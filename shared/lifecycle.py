@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
@@ -48,6 +49,7 @@ class Runtime:
     name: str
     instance: int
     mode: str = "paper"
+    host: str = field(default_factory=socket.gethostname)
     pings: dict[str, Ping] = field(default_factory=dict)
     stopping: bool = False
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -56,8 +58,13 @@ class Runtime:
 
     @property
     def holder(self) -> str:
-        """The name of this process in leases, connection lists and messages."""
-        return f"{self.name}-{self.instance}"
+        """The name of this process in leases, connection lists and messages.
+
+        It must differ between any two that run at the same time, or both believe to hold one lease: containers
+        are all instance 0, each on a host of its own. It must not differ after a restart: who comes back takes
+        its own lease at once instead of waiting until it expires.
+        """
+        return f"{self.name}-{self.instance}@{self.host}"
 
     async def open(self, resource: AbstractAsyncContextManager[R], ping_as: str | None = None) -> R:
         """Enter `resource` until the process stops; with `ping_as` its `ping` counts for readiness."""

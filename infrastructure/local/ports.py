@@ -10,6 +10,8 @@ PORT_BASE_MIN = 1024
 PORT_BASE_MAX = 65_000
 REPLICAS_MAX = 4
 
+LOOPBACK = "127.0.0.1"
+
 SERVICES = ("brain", "risk", "execute", "notify")
 
 OFFSETS = {
@@ -26,6 +28,10 @@ OFFSETS = {
     "epmd": 173,
     "redis": 174,
     "postgres": 175,
+    "amqp_metrics": 176,
+    "prometheus": 190,
+    "alertmanager": 191,
+    "node_exporter": 192,
 }
 
 INSTANCE_OFFSETS = {"brain": 120, "risk": 130, "execute": 140, "notify": 150}
@@ -36,6 +42,15 @@ class Ports:
     """The ports of one system; `base` is 1024..65000."""
 
     base: int = PORT_BASE_DEFAULT
+
+    @property
+    def listen(self) -> str:
+        """The address on which servers of this system listen."""
+        return LOOPBACK
+
+    def address(self, name: str) -> str:
+        """Return `host:port` under which clients reach a server."""
+        return f"{LOOPBACK}:{self.of(name)}"
 
     def __post_init__(self) -> None:
         if not PORT_BASE_MIN <= self.base <= PORT_BASE_MAX:

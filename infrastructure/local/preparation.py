@@ -42,7 +42,7 @@ def prepare_settings(layout: Layout, ports: Ports) -> dict[str, str]:
 def prepare_servers(layout: Layout, ports: Ports, replicas: int, settings: Mapping[str, str]) -> set[str]:
     """Render the configurations of Redis, RabbitMQ and nginx; return the programs with a changed one."""
     infrastructure = REPOSITORY / "infrastructure"
-    _prepare_rabbitmq(layout, infrastructure / "rabbitmq", settings["PHOENIX_AMQP_PASSWORD"])
+    prepare_rabbitmq(layout, infrastructure / "rabbitmq", settings["PHOENIX_AMQP_PASSWORD"])
     rabbitmq_base = (infrastructure / "rabbitmq/rabbitmq.conf").read_text(encoding="utf-8")
     redis_base = (infrastructure / "redis/redis.conf").read_text(encoding="utf-8")
     rendered = {
@@ -143,7 +143,8 @@ def _initdb(layout: Layout, binaries: Binaries, password_file: Path, user: str |
         raise PreparationError(f"initdb failed:\n{finished.stdout}{finished.stderr}")
 
 
-def _prepare_rabbitmq(layout: Layout, source: Path, password: str) -> None:
+def prepare_rabbitmq(layout: Layout, source: Path, password: str) -> None:
+    """Write what the broker reads beside its configuration: cookie, plugins, topology with our user."""
     home = layout.rabbitmq
     cookie = home / ".erlang.cookie"
     if not cookie.exists():
@@ -153,10 +154,8 @@ def _prepare_rabbitmq(layout: Layout, source: Path, password: str) -> None:
         "rabbitmq-env.conf",
         "advanced.config",
     ):  # empty, so that the machine's own files are not read
-        (home / name).write_text("[].\n" if name == "advanced.config" else "", encoding="utf-8")
-    (home / "enabled_plugins").write_text(
-        (source / "enabled_plugins").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+        write_private(home / name, "[].\n" if name == "advanced.config" else "")
+    write_private(home / "enabled_plugins", (source / "enabled_plugins").read_text(encoding="utf-8"))
     topology = source / "definitions.json"
     write_private(
         home / "definitions.json",

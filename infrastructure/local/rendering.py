@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infrastructure.local.layout import Layout
 from infrastructure.local.plan import Program
-from infrastructure.local.ports import SERVICES, Ports
+from infrastructure.local.ports import LOOPBACK, SERVICES, Ports
 
 LOG_BYTES_MAX = 10_000_000
 LOG_BACKUPS = 3
@@ -53,16 +53,16 @@ def _upstream_servers(instances: list[str]) -> list[str]:
     return checked + (last_resort if len(instances) > 1 else [])
 
 
-def redis_conf(base: str, layout: Layout, port: int, password: str) -> str:
+def redis_conf(base: str, layout: Layout, port: int, password: str, listen: str = LOOPBACK) -> str:
     """Return the configuration of the private Redis: the common one plus address, place and password."""
-    return f'{base}\nbind 127.0.0.1\nport {port}\ndir "{layout.redis}"\nrequirepass {password}\n'
+    return f'{base}\nbind {listen}\nport {port}\ndir "{layout.redis}"\nrequirepass {password}\n'
 
 
 def rabbitmq_conf(base: str, layout: Layout, ports: Ports) -> str:
     """Return the configuration of the private broker: the common one, the management address, definitions."""
     return (
         f"{base}\nload_definitions = {layout.rabbitmq / 'definitions.json'}\n"
-        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {ports.of('amqp_management')}\n"
+        f"management.tcp.ip = {ports.listen}\nmanagement.tcp.port = {ports.of('amqp_management')}\n"
     )
 
 

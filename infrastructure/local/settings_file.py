@@ -8,7 +8,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def _installation(_ports: Ports, _known: Known) -> str:
 
 
 def _url(server: str) -> Callable[[Ports, Known], str]:
-    return lambda ports, _known: f"http://127.0.0.1:{ports.of(server)}"
+    return lambda ports, _known: f"http://{ports.address(server)}"
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,25 @@ SETTINGS = (
     Setting(
         "PHOENIX_AMQP_URL",
         lambda ports, known: (
-            f"amqp://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@127.0.0.1:{ports.of('amqp')}/%2Ftrading"
+            f"amqp://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@{ports.address('amqp')}/%2Ftrading"
         ),
         follows_ports=True,
     ),
     Setting(
         "PHOENIX_AMQP_MANAGEMENT_URL",
         lambda ports, known: (
-            f"http://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@127.0.0.1:{ports.of('amqp_management')}"
+            f"http://phoenix:{known['PHOENIX_AMQP_PASSWORD']}@{ports.address('amqp_management')}"
         ),
         follows_ports=True,
     ),
     Setting(
         "PHOENIX_REDIS_URL",
-        lambda ports, known: f"redis://:{known['PHOENIX_REDIS_PASSWORD']}@127.0.0.1:{ports.of('redis')}/0",
+        lambda ports, known: f"redis://:{known['PHOENIX_REDIS_PASSWORD']}@{ports.address('redis')}/0",
         follows_ports=True,
     ),
     Setting(
         "PHOENIX_POSTGRES_URL",
-        lambda ports, _known: f"postgresql://127.0.0.1:{ports.of('postgres')}/phoenix",
+        lambda ports, _known: f"postgresql://{ports.address('postgres')}/phoenix",
         follows_ports=True,
     ),
     Setting("PHOENIX_EXCHANGE_BASE_URL", _url("paper_exchange"), follows_ports=True),
@@ -108,7 +108,7 @@ def complete(existing: Known, ports: Ports, extra: Known) -> dict[str, str]:
 
     `extra` holds defaults only the caller knows, such as paths.
     """
-    former = Ports(int(existing.get(PORT_BASE_KEY, ports.base)))
+    former = replace(ports, base=int(existing.get(PORT_BASE_KEY, ports.base)))
     values = dict(existing)
     for setting in SETTINGS:
         present = values.get(setting.key)

@@ -1,6 +1,7 @@
 """The runtime in one process: the order of opening and closing, readiness, what a stop does."""
 
 import asyncio
+import socket
 from types import TracebackType
 from typing import Self
 
@@ -33,11 +34,24 @@ class Resource:
 
 @pytest.fixture
 def runtime() -> Runtime:
-    return Runtime(name="sample", instance=1)
+    return Runtime(name="sample", instance=1, host="trader")
 
 
-def test_a_process_is_known_by_its_name_and_instance(runtime: Runtime) -> None:
-    assert runtime.holder == "sample-1"
+def test_a_process_is_known_by_its_name_instance_and_host(runtime: Runtime) -> None:
+    assert runtime.holder == "sample-1@trader"
+    assert Runtime(name="sample", instance=0).holder == f"sample-0@{socket.gethostname()}"
+
+
+def test_replicas_in_containers_have_different_names_though_each_is_instance_0() -> None:
+    """With one name both would hold the keeper's lease: two keepers, two pollers, two feeds."""
+    first, second = (Runtime(name="execute", instance=0, host=host) for host in ("1f0c9a", "8be2d4"))
+    assert first.holder != second.holder
+
+
+def test_a_process_that_comes_back_has_the_name_it_had() -> None:
+    """Its lease is its own: it does not wait until the one of its dead self expires."""
+    before, after = (Runtime(name="execute", instance=1, host="1f0c9a") for _ in range(2))
+    assert before.holder == after.holder
 
 
 async def test_resources_are_closed_in_reverse_after_drains_and_loops(runtime: Runtime) -> None:
