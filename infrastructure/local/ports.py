@@ -26,6 +26,10 @@ OFFSETS = {
     "epmd": 173,
     "redis": 174,
     "postgres": 175,
+    "amqp_metrics": 176,
+    "prometheus": 190,
+    "alertmanager": 191,
+    "node_exporter": 192,
 }
 
 INSTANCE_OFFSETS = {"brain": 120, "risk": 130, "execute": 140, "notify": 150}

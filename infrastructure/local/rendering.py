@@ -63,6 +63,7 @@ def rabbitmq_conf(base: str, layout: Layout, ports: Ports) -> str:
     return (
         f"{base}\nload_definitions = {layout.rabbitmq / 'definitions.json'}\n"
         f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {ports.of('amqp_management')}\n"
+        f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {ports.of('amqp_metrics')}\n"
     )
 
 
