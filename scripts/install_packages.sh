@@ -12,7 +12,10 @@ CLUSTER_CONF=$CLUSTER_DIR/phoenix95.conf
 APT_LOCK_TIMEOUT_S=300
 APT_RETRIES=3
 # The units these packages bring along; enabled units would start at the next boot and take the usual ports.
-UNITS=(rabbitmq-server.service redis-server.service nginx.service postgresql.service epmd.service epmd.socket)
+UNITS=(
+    rabbitmq-server.service redis-server.service nginx.service postgresql.service epmd.service epmd.socket
+    prometheus.service prometheus-alertmanager.service prometheus-node-exporter.service
+)
 
 restore() {
     rm -f "$CLUSTER_CONF"

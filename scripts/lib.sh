@@ -41,6 +41,11 @@ missing_packages() {
     command -v redis-server >/dev/null || echo redis-server
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
     command -v nginx >/dev/null || echo nginx
+    if [ "${MONITORING:-yes}" = yes ]; then
+        command -v prometheus >/dev/null || echo prometheus
+        command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
+        command -v prometheus-node-exporter >/dev/null || echo prometheus-node-exporter
+    fi
     command -v curl >/dev/null || echo curl
     command -v setpriv >/dev/null || echo util-linux
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates

@@ -5,6 +5,7 @@ without knowing: whatever a holder does must therefore be harmless when done by 
 frozen process keeps those.
 """
 
+from shared import metrics
 from shared.database import Database
 
 LEASE_S = 6.0
@@ -30,11 +31,19 @@ class Lease:
         self._database = database
         self._name = name
         self._holder = holder
+        self._held = metrics.LEASE_HELD.labels(lease=name)
+        self._held.set(0)
 
     async def hold(self) -> bool:
         """Take or renew the lease for `LEASE_S`; True while this holder has it."""
-        return await self._database.fetch_value(_HOLD, self._name, self._holder, LEASE_S) is not None
+        is_held = False
+        try:
+            is_held = await self._database.fetch_value(_HOLD, self._name, self._holder, LEASE_S) is not None
+        finally:
+            self._held.set(is_held)
+        return is_held
 
     async def release(self) -> None:
         """Let another holder take over at once."""
+        self._held.set(0)
         await self._database.execute(_RELEASE, self._name, self._holder)

@@ -34,6 +34,7 @@ HTTP_DRAIN_S = 3
 KEEP_ALIVE_S = 75  # longer than nginx keeps its end open, so that nginx never writes to a closed connection
 STOP_TIMEOUT_S = 10.0
 LAG_INTERVAL_S = 1.0
+READINESS_INTERVAL_S = 5.0
 EXIT_CONFIGURATION = 78  # sysexits EX_CONFIG: restarting will not help
 EXIT_DEPENDENCY = 75  # sysexits EX_TEMPFAIL: restarting will
 
@@ -60,9 +61,9 @@ class Runtime:
     def holder(self) -> str:
         """The name of this process in leases, connection lists and messages.
 
-        It must differ between any two that run at the same time, or both believe to hold one lease: containers
-        are all instance 0, each on a host of its own. It must not differ after a restart: who comes back takes
-        its own lease at once instead of waiting until it expires.
+        It must differ between any two that run at the same time, or both believe to hold one lease:
+        containers are all instance 0, each on a host of its own. It must not differ after a restart: who
+        comes back takes its own lease at once instead of waiting until it expires.
         """
         return f"{self.name}-{self.instance}@{self.host}"
 
@@ -93,6 +94,12 @@ class Runtime:
         for dependency, answer in found.items():
             metrics.READY.labels(dependency=dependency).set(1 if answer == "ok" else 0)
         return found
+
+    async def keep_asking(self) -> None:
+        """Loop: look at readiness, so that its metric is true also where nobody asks for `/ready`."""
+        while True:
+            await self.readiness()
+            await asyncio.sleep(READINESS_INTERVAL_S)
 
     @staticmethod
     async def _ask(ping: Ping) -> str:
@@ -173,6 +180,7 @@ async def _serve(
         )
     )
     runtime.spawn("event_loop_lag", _measure_lag)
+    runtime.spawn("readiness", runtime.keep_asking)
     serving = asyncio.create_task(server.serve())
     _log.info("service_started", port=port)
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)

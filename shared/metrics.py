@@ -1,9 +1,16 @@
 """Every metric of Phoenix: name, unit and help in one place, so that dashboards and code cannot drift apart.
 
-Modules that measure import the metric from here; nobody else defines one.
+Modules that measure import the metric from here; nobody else defines one. Counters and histograms add up over
+replicas (`sum`). What a replica knows only of itself is a gauge that `max` makes right; where it is `sum` or
+`min`, the help says so. Each process shows every metric without labels, most of them at 0: a query names the
+service that it means. Labels are names from our own tables, never text from outside.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double each counter, and no query of ours reads them
 
 _FAST_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -61,9 +68,30 @@ OUTBOX_SWEPT = Counter("phoenix_outbox_swept_total", "Outbox rows published by t
 OUTBOX_SET_ASIDE = Gauge(
     "phoenix_outbox_set_aside", "Outbox rows that this version cannot read; they stay unsent until one can."
 )
+OUTBOX_UNSENT = Gauge(
+    "phoenix_outbox_unsent", "Committed messages that no broker has confirmed yet; the same in every replica."
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "phoenix_outbox_oldest_unsent_seconds", "Age of the oldest of them; the same in every replica."
+)
+LEASE_HELD = Gauge(
+    "phoenix_lease_held", "1 while this instance holds the lease; the sum over replicas is 1.", ["lease"]
+)
 LOOP_RESTARTS = Counter("phoenix_loop_restarts_total", "Background loops that failed or ended.", ["loop"])
 LOOP_LAG_SECONDS = Gauge("phoenix_event_loop_lag_seconds", "How late the event loop woke a one-second timer.")
-READY = Gauge("phoenix_ready", "1 when the dependency answered the last readiness check.", ["dependency"])
+READY = Gauge(
+    "phoenix_ready", "1 when the dependency answered the last readiness check; look at min.", ["dependency"]
+)
+DATABASE_BYTES = Gauge("phoenix_database_bytes", "Size of the database on disk.")
+DATABASE_CONNECTIONS = Gauge("phoenix_database_connections", "Connections that the database server has now.")
+DATABASE_CONNECTIONS_MAX = Gauge(
+    "phoenix_database_connections_max", "Connections that the database server can have."
+)
+REDIS_BYTES = Gauge("phoenix_redis_used_bytes", "Memory that Redis uses for what it holds.")
+STREAM_ENTRIES = Gauge("phoenix_stream_entries", "Entries in a Redis stream.", ["stream"])
+STREAM_LAG_SECONDS = Histogram(
+    "phoenix_stream_lag_seconds", "Tick written to tick read by this service.", buckets=_FAST_S
+)
 
 DECISIONS = Counter("phoenix_decisions_total", "RISK's decisions by result and reason.", ["result", "reason"])
 DECISION_SECONDS = Histogram(
@@ -71,6 +99,27 @@ DECISION_SECONDS = Histogram(
 )
 EQUITY_USDT = Gauge("phoenix_equity_usdt", "Account equity at the last snapshot, USDT.")
 AVAILABLE_USDT = Gauge("phoenix_available_usdt", "Free balance at the last snapshot, USDT.")
+ACCOUNT_TIME_SECONDS = Gauge(
+    "phoenix_account_time_seconds", "When the account was last reported, Unix time; no approvals when old."
+)
+DAY_RESULT_USDT = Gauge(
+    "phoenix_day_result_usdt", "Equity against the first equity of this UTC day, USDT; the same everywhere."
+)
+DRAWDOWN_RATIO = Gauge("phoenix_drawdown_ratio", "How far equity stands below its peak, fraction of it.")
+LIMIT_USED_RATIO = Gauge(
+    "phoenix_limit_used_ratio", "How much of a limit of RISK is used up; entries are refused at 1.", ["limit"]
+)
+VALUE_AT_RISK_USDT = Gauge(
+    "phoenix_value_at_risk_usdt",
+    "Loss of the open positions within a day that is exceeded with the rest of the probability, USDT;"
+    " from the last hours' minute returns, normal; NaN while there are too few of them.",
+    ["confidence"],
+)
+EXPECTED_SHORTFALL_USDT = Gauge(
+    "phoenix_expected_shortfall_usdt",
+    "Mean loss where value at risk is exceeded (CVaR), USDT; from the same numbers.",
+    ["confidence"],
+)
 OPEN_POSITIONS = Gauge("phoenix_open_positions", "Open positions at the last snapshot.")
 RESERVED_RISK_USDT = Gauge("phoenix_reserved_risk_usdt", "Risk at stop, reserved and open, USDT.")
 PORTFOLIO_RISK_USDT = Gauge(
@@ -88,6 +137,9 @@ EXCHANGE_BUDGET_USED = Gauge(
     "phoenix_exchange_budget_used",
     "Request weight and orders used in the exchange's current window, by budget.",
     ["budget"],
+)
+EXCHANGE_BUDGET_LIMIT = Gauge(
+    "phoenix_exchange_budget_limit", "What the exchange allows in that window, by budget.", ["budget"]
 )
 EXCHANGE_BREAKER_OPEN = Gauge(
     "phoenix_exchange_breaker_open", "1 while the circuit breaker holds entries back."
@@ -138,7 +190,13 @@ NOTIFICATIONS_SENT = Counter(
 NOTIFICATION_FAILURES = Counter(
     "phoenix_notification_failures_total", "Notification attempts that failed.", ["channel", "why"]
 )
-NOTIFICATIONS_WAITING = Gauge("phoenix_notifications_waiting", "Notifications not delivered yet.")
+NOTIFICATIONS_WAITING = Gauge(
+    "phoenix_notifications_waiting", "Notifications not delivered yet; the same in every replica."
+)
+NOTIFICATIONS_OLDEST_SECONDS = Gauge(
+    "phoenix_notifications_oldest_waiting_seconds",
+    "How long the oldest of them waits; the same in every replica.",
+)
 NOTIFICATIONS_STORED = Counter(
     "phoenix_notifications_stored_total", "Notifications kept, by fact and severity.", ["schema", "severity"]
 )
@@ -160,15 +218,31 @@ TRADE_FEES_USDT = Counter("phoenix_trade_fees_usdt_total", "Fees of closed trade
 TRADE_FUNDING_USDT = Counter(
     "phoenix_trade_funding_usdt_total", "Funding of closed trades, USDT, received and paid apart.", ["sign"]
 )
+
+# Shown by the keeper, who takes the snapshot; every other replica shows zero, or no series at all.
 EXPOSURE_USDT = Gauge(
-    "phoenix_exposure_usdt", "Notional of the open positions at the last snapshot, USDT.", ["side"]
+    "phoenix_exposure_usdt", "Notional of the open positions, USDT; sum over replicas.", ["side"]
 )
-MARGIN_USED_USDT = Gauge(
-    "phoenix_margin_used_usdt", "Margin of the open positions at the last snapshot, USDT."
-)
+MARGIN_USED_USDT = Gauge("phoenix_margin_used_usdt", "Margin of the open positions, USDT; sum over replicas.")
 UNREALISED_PNL_USDT = Gauge(
-    "phoenix_unrealised_pnl_usdt", "Unrealised result of the open positions at the last snapshot, USDT."
+    "phoenix_unrealised_pnl_usdt", "Unrealised result of the open positions, USDT; sum over replicas."
 )
 POSITIONS_WITHOUT_STOP = Gauge(
-    "phoenix_positions_without_stop", "Open positions without a stop on the exchange at the last snapshot."
+    "phoenix_positions_without_stop",
+    "Open positions without a stop on the exchange, ours or not; sum over replicas.",
 )
+LIQUIDATION_DANGER_RATIO = Gauge(
+    "phoenix_liquidation_danger_ratio",
+    "Used-up share of the way from entry to liquidation, by position; 1 is liquidation.",
+    ["symbol"],
+)
+
+
+def from_zero(counter: Counter, label: str, values: Iterable[str], **others: str) -> None:
+    """Let a counter's series stand at 0 before the first event.
+
+    Prometheus computes an increase between two samples: a series that begins at 1 has not increased, and the
+    one event that mattered would be missing from every rule and panel.
+    """
+    for value in values:
+        counter.labels(**{label: value}, **others)

@@ -22,6 +22,7 @@ SWEEP_BATCH_S_MAX = 0.5
 """A batch is marked before the database ends its transaction for idling, or a slow broker would get the same
 rows again and again.
 """
+BACKLOG_INTERVAL_S = 5.0
 MARK_INTERVAL_S = 0.2
 """Well below `SWEEP_AGE_S`, or what was sent would look unsent; long enough that one statement marks many."""
 MARKS_WAITING_MAX = 10_000
@@ -48,6 +49,10 @@ FOR UPDATE SKIP LOCKED
 _PRUNE = """
 WITH pruned AS (DELETE FROM outbox WHERE sent_at < now() - make_interval(hours => $1))
 DELETE FROM inbox WHERE handled_at < now() - make_interval(hours => $2)
+"""
+_BACKLOG = """
+SELECT count(*) AS unsent, coalesce(extract(epoch FROM now() - min(staged_at)), 0)::float8 AS oldest_s
+FROM outbox WHERE sent_at IS NULL
 """
 _FIRST_TIME = "INSERT INTO inbox (queue, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 
@@ -102,7 +107,7 @@ class Outbox:
 
     async def _sweep_on(self) -> None:
         clock = asyncio.get_running_loop().time
-        next_sweep = next_prune = clock()
+        next_sweep = next_prune = next_look = clock()
         next_second_look = clock() + SET_ASIDE_S
         while True:
             await self._mark_sent()
@@ -116,7 +121,16 @@ class Outbox:
             if clock() >= next_second_look:
                 self._set_aside.clear()
                 next_second_look = clock() + SET_ASIDE_S
+            if clock() >= next_look:
+                await self._measure_backlog()
+                next_look = clock() + BACKLOG_INTERVAL_S
             await asyncio.sleep(MARK_INTERVAL_S)
+
+    async def _measure_backlog(self) -> None:
+        row = await self._database.fetch_row(_BACKLOG)
+        assert row is not None, "an aggregate has a row"
+        metrics.OUTBOX_UNSENT.set(row["unsent"])
+        metrics.OUTBOX_OLDEST_SECONDS.set(row["oldest_s"])
 
     def _mark_later(self, event_id: str) -> None:
         if not self._marks.full():  # an unmarked row is sent again by the sweeper: harmless

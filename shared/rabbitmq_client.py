@@ -177,6 +177,7 @@ class Consumer:
         self._waiting: dict[asyncio.Task[None], str] = {}
         self._draining = asyncio.Event()
         self._watchdog = Watchdog(queue.name, self._subscribe, lambda: not self._in_hand)
+        metrics.CONSUMER_PAUSED.labels(queue=queue.name).set(0)
 
     async def __aenter__(self) -> Self:
         await self._watchdog.open()

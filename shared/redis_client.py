@@ -6,9 +6,9 @@ elsewhere.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -25,6 +25,13 @@ CONNECTIONS_MAX = 500
 """One command at a time uses a connection; with the library's 100, what a burst asks beyond them fails as if
 Redis were away.
 """
+
+
+class Load(NamedTuple):
+    """Memory in use, and the length of some streams."""
+
+    used_bytes: int
+    stream_entries: Mapping[str, int]
 
 
 class RedisClient:
@@ -54,6 +61,13 @@ class RedisClient:
         """Raise `RedisUnavailable` unless Redis answers."""
         async with translated():
             await self.commands.ping()
+
+    async def load(self, streams: Collection[str]) -> Load:
+        """Return what Redis holds. Raises `RedisUnavailable`."""
+        async with translated():
+            memory = await self.commands.info("memory")
+            entries = {stream: int(await self.commands.xlen(stream)) for stream in streams}
+        return Load(int(memory["used_memory"]), entries)
 
 
 @asynccontextmanager

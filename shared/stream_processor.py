@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared import logs, topology
+from shared import logs, metrics, topology
+from shared.clock import utc_now
 from shared.market import Tick, tick_from_stream
 from shared.redis_client import RedisClient, translated
 
@@ -47,6 +48,7 @@ class LatestTicks:
                 )
             for _, entries in answer or ():
                 position = entries[-1][0]
+                metrics.STREAM_LAG_SECONDS.observe(_age_s(position))
                 self._keep([fields for _, fields in entries])
             if not answer:
                 position = await self._take_newest(1) or position
@@ -72,3 +74,8 @@ class LatestTicks:
                 msgspec.ValidationError
             ) as error:  # would stop the reader at every start; the tick just ages
                 _log.error("tick_unreadable", symbol=symbol, error=str(error))
+
+
+def _age_s(entry_id: str) -> float:
+    """An entry's id begins with the time it was written, ms; clocks may differ by a little."""
+    return max(0.0, utc_now().timestamp() - int(entry_id.partition("-")[0]) / 1000)

@@ -140,12 +140,12 @@ def free_port_base() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def throwaway_stack() -> Iterator[LocalStack]:
-    """Give a stack with a home and ports of its own and delete it afterwards."""
+def throwaway_stack(*, monitoring: bool = False) -> Iterator[LocalStack]:
+    """Give a stack with a home and ports of its own and delete it afterwards; unwatched, unless asked for."""
     with free_port_base() as base:
         home = Path(tempfile.mkdtemp(prefix="phoenix95-test-"))
         home.chmod(0o711)  # PostgreSQL's user must reach its directory when the tests run as root
-        stack = LocalStack(home, port_base=base, end_with_parent=True, tell=_tell)
+        stack = LocalStack(home, port_base=base, end_with_parent=True, monitoring=monitoring, tell=_tell)
         try:
             yield stack
         finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from infrastructure.local.bring_up import StartError
 from infrastructure.local.layout import HOME_DEFAULT, REPOSITORY, MissingServerError
+from infrastructure.local.monitoring import FAMILY as MONITORING
 from infrastructure.local.plan import UnknownProgramError
 from infrastructure.local.ports import REPLICAS_MAX
 from infrastructure.local.preparation import PreparationError
@@ -49,20 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _start(options: argparse.Namespace) -> int:
     stack = _stack()
     overrides = _settings_of_shell(os.environ) | dict(options.env)
+    without = [*options.without, *([MONITORING] if options.no_monitoring else [])]
     started = time.monotonic()
     _say(f"Starting Phoenix 95 in {stack.layout.home}")
     if overrides:
         _say(f"Settings for this run only: {', '.join(sorted(overrides))}")
     try:
-        stack.start(
-            only=options.only, without=options.without, replicas=options.replicas, overrides=overrides
-        )
+        stack.start(only=options.only, without=without, replicas=options.replicas, overrides=overrides)
     except StartError:
         _say("What came up keeps running; ./scripts/stop.sh stops it.")
         raise
     _say(f"Ready after {time.monotonic() - started:.1f} s")
     partial = bool(options.only or options.without)
-    _show(status_table(stack.status()) if partial else summary(stack.layout, stack.settings()))
+    whole = summary(stack.layout, stack.settings(), stack.ports, is_watched=not options.no_monitoring)
+    _show(status_table(stack.status()) if partial else whole)
     return 0
 
 
@@ -143,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--only", type=_names, default=[], metavar="A,B", help="start these programs only")
     start.add_argument("--without", type=_names, default=[], metavar="A,B", help="leave these programs out")
+    start.add_argument(
+        "--no-monitoring", action="store_true", help="leave Prometheus, Alertmanager and node exporter out"
+    )
     start.add_argument(
         "--env",
         type=_assignment,

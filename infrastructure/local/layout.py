@@ -32,13 +32,16 @@ class MissingServerError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Binaries:
-    """Server programs of this machine."""
+    """Server programs of this machine. Those with a default may be missing: the monitoring is optional."""
 
     epmd: Path
     rabbitmq_server: Path
     redis_server: Path
     postgres_bin: Path
     nginx: Path
+    prometheus: Path = Path("/usr/bin/prometheus")
+    alertmanager: Path = Path("/usr/bin/prometheus-alertmanager")
+    node_exporter: Path = Path("/usr/bin/prometheus-node-exporter")
     python: Path = Path(sys.executable)
 
 
@@ -104,6 +107,16 @@ class Layout:
         return self.home / "nginx"
 
     @property
+    def prometheus(self) -> Path:
+        """Rendered configuration, rules and recorded series."""
+        return self.home / "prometheus"
+
+    @property
+    def alertmanager(self) -> Path:
+        """Rendered configuration, the key for NOTIFY, silences."""
+        return self.home / "alertmanager"
+
+    @property
     def paper_exchange(self) -> Path:
         """State of the paper exchange."""
         return self.home / "paper_exchange"
@@ -133,7 +146,15 @@ def make_layout(home: Path) -> Layout:
     layout = find_layout(home)
     if os.getuid() == 0 and layout.postgres == home / "postgres":
         layout = _reachable_for_postgres(layout)
-    for path in (layout.rabbitmq, layout.redis, layout.nginx, layout.paper_exchange, layout.socket.parent):
+    for path in (
+        layout.rabbitmq,
+        layout.redis,
+        layout.nginx,
+        layout.prometheus,
+        layout.alertmanager,
+        layout.paper_exchange,
+        layout.socket.parent,
+    ):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if layout.socket.parent.stat().st_uid != os.getuid():
         raise PermissionError(f"{layout.socket.parent} belongs to somebody else")

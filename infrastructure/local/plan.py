@@ -190,7 +190,12 @@ def _rabbitmq(layout: Layout, ports: Ports, binaries: Binaries) -> Program:
         family="rabbitmq",
         command=(str(binaries.rabbitmq_server),),
         needs=("epmd",),
-        ports=(ports.of("amqp"), ports.of("amqp_management"), ports.of("erlang_distribution")),
+        ports=(
+            ports.of("amqp"),
+            ports.of("amqp_management"),
+            ports.of("amqp_metrics"),
+            ports.of("erlang_distribution"),
+        ),
         ready=(Probe(ProbeKind.BROKER, ports.of("amqp_management")), Probe(ProbeKind.TCP, ports.of("amqp"))),
         environment=rabbitmq_environment(layout, ports),
         directory=layout.rabbitmq,

@@ -63,6 +63,7 @@ def rabbitmq_conf(base: str, layout: Layout, ports: Ports) -> str:
     return (
         f"{base}\nload_definitions = {layout.rabbitmq / 'definitions.json'}\n"
         f"management.tcp.ip = {ports.listen}\nmanagement.tcp.port = {ports.of('amqp_management')}\n"
+        f"prometheus.tcp.ip = {ports.listen}\nprometheus.tcp.port = {ports.of('amqp_metrics')}\n"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from infrastructure.local.layout import Layout
+from infrastructure.local.ports import Ports
 
 if TYPE_CHECKING:
     from infrastructure.local.stack import ProgramStatus
@@ -14,7 +15,7 @@ Phoenix 95 runs (mode: {mode}).
   Webhook for TradingView   {public}/webhook/tradingview
   Positions, signals        {execute}/positions  {brain}/signals
   API documentation         {brain}/docs  {risk}/docs  {execute}/docs  {notify}/docs
-  Settings and secrets      {env_file}
+{watched}  Settings and secrets      {env_file}
   Logs                      {logs}
 
 Send an alert like TradingView's (the secret is read from the settings file):
@@ -27,8 +28,17 @@ Send an alert like TradingView's (the secret is read from the settings file):
 Stop everything with ./scripts/stop.sh"""
 
 
-def summary(layout: Layout, settings: Mapping[str, str]) -> str:
+WATCHED = """\
+  Metrics and alerts        {prometheus}/graph  {prometheus}/alerts  {alertmanager}
+"""
+
+
+def summary(layout: Layout, settings: Mapping[str, str], ports: Ports, *, is_watched: bool) -> str:
     """Return the addresses of the running system and an alert to paste."""
+    watched = WATCHED.format(
+        prometheus=f"http://127.0.0.1:{ports.of('prometheus')}",
+        alertmanager=f"http://127.0.0.1:{ports.of('alertmanager')}",
+    )
     return SUMMARY.format(
         mode=settings["PHOENIX_MODE"],
         public=settings["PHOENIX_PUBLIC_URL"],
@@ -36,6 +46,7 @@ def summary(layout: Layout, settings: Mapping[str, str]) -> str:
         risk=settings["PHOENIX_RISK_URL"],
         execute=settings["PHOENIX_EXECUTE_URL"],
         notify=settings["PHOENIX_NOTIFY_URL"],
+        watched=watched if is_watched else "",
         env_file=layout.env_file,
         logs=layout.logs,
     )

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from infrastructure.local.bring_up import BringUp, StartError, Task
 from infrastructure.local.database import prepare_database
-from infrastructure.local.layout import Binaries, find_binaries, find_layout, make_layout, postgres_user
+from infrastructure.local.layout import (
+    Binaries,
+    MissingServerError,
+    find_binaries,
+    find_layout,
+    make_layout,
+    postgres_user,
+)
 from infrastructure.local.leftovers import (
     listeners,
     live_process,
@@ -25,6 +32,8 @@ from infrastructure.local.leftovers import (
     stop_leftovers,
     stop_process,
 )
+from infrastructure.local.monitoring import FAMILY as MONITORING
+from infrastructure.local.monitoring import monitoring_programs, prepare_monitoring
 from infrastructure.local.plan import Program, programs, select, stop_waves
 from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, Ports
 from infrastructure.local.preparation import (
@@ -66,6 +75,7 @@ class LocalStack:
         port_base: where its ports begin; None keeps what this home used before (8000 at first).
         user_env_file: settings of the user that win over phoenix.env, when the file exists.
         end_with_parent: let the system stop when the thread that calls `start` ends (for tests).
+        monitoring: let `start` bring up Prometheus, Alertmanager and node exporter as well.
         tell: takes progress lines.
     """
 
@@ -76,6 +86,7 @@ class LocalStack:
         port_base: int | None = None,
         user_env_file: Path | None = None,
         end_with_parent: bool = False,
+        monitoring: bool = True,
         tell: Callable[[str], None] = silent,
     ) -> None:
         self.layout = find_layout(home.absolute())
@@ -84,6 +95,7 @@ class LocalStack:
         self._supervisor = Supervisor(self.layout)
         self._user_env_file = user_env_file
         self._end_with_parent = end_with_parent
+        self._without: frozenset[str] = frozenset() if monitoring else frozenset((MONITORING,))
         self._tell = tell
 
     def start(
@@ -112,8 +124,11 @@ class LocalStack:
             running = self._running_processes()
             count = replicas or instances_in(running)
             table = self._table(binaries, count)
-            chosen = select(table, only=only, without=without)
-            self._configure(table, count, overrides or {}, binaries)
+            chosen = select(table, only=only, without={*without, *self._without})
+            watched = any(program.family == MONITORING for program in chosen)
+            if watched:
+                _require_monitoring(binaries)
+            self._configure(table, count, overrides or {}, binaries, watched=watched)
             self._refuse_foreign_ports(chosen)
             prober = Prober(self.settings(), binaries)
             bring_up = BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
@@ -209,12 +224,20 @@ class LocalStack:
         return process.pid
 
     def _configure(
-        self, table: tuple[Program, ...], replicas: int, overrides: Mapping[str, str], binaries: Binaries
+        self,
+        table: tuple[Program, ...],
+        replicas: int,
+        overrides: Mapping[str, str],
+        binaries: Binaries,
+        *,
+        watched: bool,
     ) -> None:
         """Write every configuration, then have a supervisor work by it, the running one or a new one."""
         settings = prepare_settings(self.layout, self.ports)
         changed = prepare_servers(self.layout, self.ports, replicas, settings)
         self._write_overrides(overrides)
+        if watched:
+            changed |= prepare_monitoring(self.layout, self.ports, replicas, self.settings())
         prepare_supervisor(self.layout, table, self.env_files())
         if not self._supervisor.is_alive():
             session = recorded_session(self.layout.supervisor_pid)
@@ -309,7 +332,8 @@ class LocalStack:
         return next(program for program in table if program.name == name)
 
     def _table(self, binaries: Binaries, replicas: int) -> tuple[Program, ...]:
-        return programs(self.layout, self.ports, binaries, replicas=replicas, postgres_user=postgres_user())
+        own = programs(self.layout, self.ports, binaries, replicas=replicas, postgres_user=postgres_user())
+        return (*own, *monitoring_programs(self.layout, self.ports, binaries))
 
     def _orphans(self) -> dict[str, ProcessInfo]:
         """Return programs that run without a supervisor."""
@@ -332,6 +356,16 @@ class LocalStack:
         with (self.layout.run / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _require_monitoring(binaries: Binaries) -> None:
+    wanted = (binaries.prometheus, binaries.alertmanager, binaries.node_exporter)
+    missing = [path.name for path in wanted if not path.exists()]
+    if missing:
+        raise MissingServerError(
+            f"not installed: {', '.join(missing)} (run ./scripts/start.sh without --no-install, or leave the"
+            " monitoring out with --no-monitoring)"
+        )
 
 
 def instances_in(processes: Mapping[str, ProcessInfo]) -> int:

@@ -17,7 +17,7 @@ from services.brain.signal_analyzer import SCORERS, Minimums
 from services.brain.signals_api import add_analyze, add_reads
 from services.brain.store import BrainReads, BrainStore
 from services.brain.webhook import Intake, add_webhook
-from shared import topology
+from shared import metrics, topology
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -52,6 +52,8 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
     await _consume(runtime, settings, flow, publisher)
     runtime.on_drain(outbox.flush_marks)
 
+    metrics.from_zero(metrics.WEBHOOK_REQUESTS, "reason", ("rate_entries", "rate_exits"), status="429")
+    metrics.from_zero(metrics.WEBHOOK_REQUESTS, "reason", ("broker",), status="503")
     app = create_app(runtime, "BRAIN", DESCRIPTION)
     rate_limit = RateLimit(SharedWindows(redis), settings.rate_limit_per_minute)
     intake = _intake(runtime, settings, symbols, publisher, rate_limit)

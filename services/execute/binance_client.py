@@ -32,6 +32,7 @@ from services.execute.venue import (
     VenueTrade,
 )
 from services.execute.venue_calls import VenueCalls
+from shared import metrics
 from shared.errors import OperatorNeeded
 from shared.market import Bar, Instrument
 from shared.money import ONE, plain
@@ -121,7 +122,10 @@ class BinanceClient:
     async def _rules(self) -> Any:
         """Read the exchange's rules, and heed the budgets that they grant."""
         info = await self._call("instruments", self.venue.fapiPublicGetExchangeInfo, is_read=True)
-        self._calls.gate.allow(venue_parse.budgets(info))
+        granted = venue_parse.budgets(info)
+        self._calls.gate.allow(granted)
+        for budget, limit in granted.items():
+            metrics.EXCHANGE_BUDGET_LIMIT.labels(budget=budget.value).set(limit)
         return info
 
     async def best_prices(self, symbol: str) -> BestPrices:

@@ -17,10 +17,12 @@ from services.execute.market_view import MarketView
 from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
+from services.execute.reconciliation import CorrectionKind
 from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import UserStream
+from shared import metrics
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -33,6 +35,7 @@ from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
 from shared.stream_processor import LatestTicks
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
+from shared.values import CloseReason
 
 DESCRIPTION = "Opens, protects and closes positions. The only service that talks to the exchange."
 
@@ -57,6 +60,8 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
     await exchange.preflight()
 
+    metrics.from_zero(metrics.RECONCILE_DIFFERENCES, "kind", CorrectionKind)
+    metrics.from_zero(metrics.TRADES_CLOSED, "reason", CloseReason)
     store, outbox, ticks = ExecuteStore(database), Outbox(database, publisher), LatestTicks(redis)
     market = MarketView(MarketReader(redis), ticks, exchange, settings.market_data_age_s_max, utc_now)
     rules, inst = _entry_rules(settings), settings.installation

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 
+from services.execute import account_gauges
 from services.execute.binance_client import BinanceClient
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
@@ -64,10 +65,15 @@ class Keeper:
                 held = await self._lease.hold()
                 if held != self._holds:
                     _log.info("keeper_lease_changed", held=held)
-                self._holds = held
+                self._note(held)
                 await asyncio.sleep(lease.RENEW_INTERVAL_S)
         finally:
-            self._holds = False
+            self._note(False)
+
+    def _note(self, held: bool) -> None:
+        self._holds = held
+        if not held:
+            account_gauges.forget()
 
     async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[bool]]) -> None:
         """Loop: do `work` every `interval_s` while this replica holds the lease, soon again if it failed."""
@@ -119,6 +125,8 @@ class Keeper:
         entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
         snapshot = _snapshot(taken_at, account, positions, algos, entries, self._installation)
         await self._store.record_snapshot(snapshot)
+        if self._holds:
+            account_gauges.show(snapshot)
         envelope = envelop(
             snapshot,
             correlation_id="account",

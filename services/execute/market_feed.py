@@ -21,7 +21,7 @@ from services.execute.binance_client import BinanceClient
 from services.execute.config import FeedSettings
 from services.execute.stream_session import close_streams, stay
 from services.execute.tick_board import TickBoard
-from shared import lease, logs, metrics
+from shared import lease, logs, metrics, topology
 from shared.clock import utc_now
 from shared.database import Database
 from shared.errors import ExchangeUnavailable, OperatorNeeded
@@ -37,6 +37,7 @@ from shared.values import Severity
 
 DESCRIPTION = "Watches the market: ticks, last prices, 1 m bars, instrument rules."
 INSTRUMENTS_INTERVAL_S = 3_600.0
+LOAD_INTERVAL_S = 5.0
 BARS_DELAY_S = 1.0  # after the minute has turned, so that the exchange has closed the bar
 BARS_REREAD = 3
 STREAMS = ("bidasks", "markPrices", "tickers")
@@ -199,6 +200,16 @@ async def refresh_instruments(exchange: BinanceClient, writer: MarketWriter, wat
         await writer.instruments(_watched(await exchange.instruments(), watched))
 
 
+async def measure_load(redis: RedisClient) -> None:
+    """Loop: what Redis holds, for the alert rules and the dashboards."""
+    while True:
+        load = await redis.load((topology.MARKET_STREAM,))
+        metrics.REDIS_BYTES.set(load.used_bytes)
+        for stream, entries in load.stream_entries.items():
+            metrics.STREAM_ENTRIES.labels(stream=stream).set(entries)
+        await asyncio.sleep(LOAD_INTERVAL_S)
+
+
 def _watched(instruments: tuple[Instrument, ...], watched: frozenset[str]) -> list[Instrument]:
     return [each for each in instruments if each.symbol in watched]
 
@@ -246,6 +257,7 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
     ):
         runtime.spawn(name, getattr(feed, name))
     runtime.spawn("instruments", functools.partial(refresh_instruments, exchange, writer, symbols))
+    runtime.spawn("redis_load", functools.partial(measure_load, redis))
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.on_drain(mine.release)
 

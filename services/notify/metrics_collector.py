@@ -1,18 +1,17 @@
-"""Business metrics that only the facts together tell: results, costs, holding times, exposure.
+"""Business metrics that only the facts together tell: results, costs, holding times.
 
 What a service knows by itself it measures itself; nothing here has a second writer. Counters come from told
-facts, which are observed once; gauges from snapshots, which may repeat. No rule reads these numbers.
+facts, which are observed once, by whichever replica is given them. No rule reads these numbers.
 """
 
-from datetime import datetime
 from decimal import Decimal
 
 from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
 from services.notify.people import Door, Why
+from services.notify.store import Backlog, DatabaseLoad
 from shared import metrics
-from shared.models import AccountSnapshot, Envelope, PositionClosed
+from shared.models import Envelope, PositionClosed
 from shared.money import ZERO
-from shared.values import Side
 
 CHANNEL = "telegram"
 
@@ -21,23 +20,21 @@ class BusinessMetrics:
     """Counts what the facts say about the business."""
 
     def __init__(self) -> None:
-        self._snapshot_at: datetime | None = None
+        metrics.from_zero(metrics.NET_PNL_USDT, "sign", ("won", "lost"))
+        metrics.from_zero(metrics.TRADE_RESULTS, "result", ("won", "lost", "even"))
+        metrics.from_zero(metrics.TRADE_FUNDING_USDT, "sign", ("received", "paid"))
 
     def observe(self, envelope: Envelope) -> None:
         """Count one fact; called once per fact that is told, and for each delivery of the others."""
-        match envelope.payload:
-            case PositionClosed() as closed:
-                _count_trade(closed)
-            case AccountSnapshot() as snapshot if self._is_newest(snapshot):
-                self._snapshot_at = snapshot.taken_at
-                _show_account(snapshot)
-
-    def _is_newest(self, snapshot: AccountSnapshot) -> bool:
-        return self._snapshot_at is None or snapshot.taken_at > self._snapshot_at
+        if isinstance(envelope.payload, PositionClosed):
+            _count_trade(envelope.payload)
 
 
 class DeliveryMetrics:
     """Counts what becomes of notifications."""
+
+    def __init__(self) -> None:
+        metrics.from_zero(metrics.NOTIFICATIONS_DROPPED, "why", ("too_old", "refused"))
 
     def stored(self, schema: str, severity: str) -> None:
         """One notification was kept."""
@@ -72,6 +69,19 @@ class DoorMetrics:
         metrics.DOOR_REFUSALS.labels(door=door.value, why=why.value).inc()
 
 
+def show_backlog(backlog: Backlog) -> None:
+    """Show what waits for delivery."""
+    metrics.NOTIFICATIONS_WAITING.set(backlog.waiting)
+    metrics.NOTIFICATIONS_OLDEST_SECONDS.set(backlog.oldest_s)
+
+
+def show_database(load: DatabaseLoad) -> None:
+    """Show what the database server carries."""
+    metrics.DATABASE_BYTES.set(load.size_bytes)
+    metrics.DATABASE_CONNECTIONS.set(load.connections)
+    metrics.DATABASE_CONNECTIONS_MAX.set(load.connections_max)
+
+
 def _count_trade(closed: PositionClosed) -> None:
     net = closed.net_pnl_usdt
     metrics.TRADE_RESULTS.labels(result="won" if net > ZERO else "lost" if net < ZERO else "even").inc()
@@ -83,19 +93,6 @@ def _count_trade(closed: PositionClosed) -> None:
     metrics.TRADE_FEES_USDT.inc(_reading(max(ZERO, closed.fees_usdt)))
     funding = "received" if closed.funding_usdt >= ZERO else "paid"
     metrics.TRADE_FUNDING_USDT.labels(sign=funding).inc(_reading(abs(closed.funding_usdt)))
-
-
-def _show_account(snapshot: AccountSnapshot) -> None:
-    for side in Side:
-        notional = sum(
-            (one.quantity * one.mark_price for one in snapshot.positions if one.side is side), ZERO
-        )
-        metrics.EXPOSURE_USDT.labels(side=side.value).set(_reading(notional))
-    metrics.MARGIN_USED_USDT.set(_reading(sum((one.margin_usdt for one in snapshot.positions), ZERO)))
-    metrics.UNREALISED_PNL_USDT.set(
-        _reading(sum((one.unrealised_pnl_usdt for one in snapshot.positions), ZERO))
-    )
-    metrics.POSITIONS_WITHOUT_STOP.set(sum(one.stop_price is None for one in snapshot.positions))
 
 
 def _reading(amount: Decimal) -> float:

@@ -13,7 +13,12 @@ from services.notify.config import NotifySettings
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import DeliveryFlow, NotifyFlow
 from services.notify.http_routes import add_routes
-from services.notify.metrics_collector import BusinessMetrics, DeliveryMetrics
+from services.notify.metrics_collector import (
+    BusinessMetrics,
+    DeliveryMetrics,
+    show_backlog,
+    show_database,
+)
 from services.notify.store import NotificationStore
 from services.notify.telegram_bot import LEASE_NAME, Sender, TelegramChat
 from shared import logs
@@ -28,6 +33,7 @@ from shared.rabbitmq_client import Publisher
 
 NAME = "notify"
 PRUNE_INTERVAL_S = 600.0
+MEASURE_INTERVAL_S = 5.0
 
 DESCRIPTION = "Tells the trader what happened: keeps every notification once and sends it to Telegram."
 
@@ -54,6 +60,7 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     wake = sender.wake if sender is not None else _nobody_waits
     flow = NotifyFlow(store, BusinessMetrics(), watch, wake)
     runtime.spawn("outbox_sweeper", Outbox(database, publisher).sweep)  # it prunes our inbox
+    runtime.spawn("load_gauges", lambda: _measure(store))
     runtime.spawn("notification_pruner", lambda: _prune(store, settings.notifications_kept_days))
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
@@ -86,6 +93,14 @@ async def _prune(store: NotificationStore, kept_days: int) -> None:
     while True:
         await store.prune(kept_days)
         await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _measure(store: NotificationStore) -> None:
+    """Loop, in every replica: what waits is also seen when nobody sends, and while the chat is away."""
+    while True:
+        show_backlog(await store.backlog())
+        show_database(await store.database_load())
+        await asyncio.sleep(MEASURE_INTERVAL_S)
 
 
 def _nobody_waits() -> None:

@@ -80,3 +80,13 @@ WHERE event_id IN (
     ORDER BY occurred_at
     LIMIT $2
 )
+
+-- name: backlog
+SELECT count(*) AS waiting,
+       coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 AS oldest_s
+FROM notifications WHERE delivered_at IS NULL AND dropped_at IS NULL
+
+-- name: database_load
+SELECT pg_database_size(current_database()) AS size_bytes,
+       (SELECT sum(numbackends) FROM pg_stat_database)::int AS connections,
+       current_setting('max_connections')::int AS connections_max

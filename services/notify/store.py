@@ -7,7 +7,7 @@ never decide who is told what.
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.notify.message_format import Notification
 from services.notify.ports import Drops
@@ -22,6 +22,21 @@ PRUNE_ROWS_MAX = 1_000
 NO_CHANNEL = "no_channel"
 
 _SQL = load_queries(Path(__file__).parent / "queries.sql")
+
+
+class Backlog(NamedTuple):
+    """Notifications that wait, and the age of the oldest, s."""
+
+    waiting: int
+    oldest_s: float
+
+
+class DatabaseLoad(NamedTuple):
+    """What the database server carries."""
+
+    size_bytes: int
+    connections: int
+    connections_max: int
 
 
 class NotificationStore:
@@ -88,6 +103,18 @@ class NotificationStore:
     async def count_waiting(self) -> int:
         """Return how many wait, those under a claim included."""
         return int(await self._database.fetch_value(_SQL["count_waiting"]))
+
+    async def backlog(self) -> Backlog:
+        """Return how many wait and for how long the oldest has, whoever sends them."""
+        row = await self._database.fetch_row(_SQL["backlog"])
+        assert row is not None, "an aggregate has a row"
+        return Backlog(row["waiting"], row["oldest_s"])
+
+    async def database_load(self) -> DatabaseLoad:
+        """Return how large the database is and how many connections its server has."""
+        row = await self._database.fetch_row(_SQL["database_load"])
+        assert row is not None, "a row of functions"
+        return DatabaseLoad(row["size_bytes"], row["connections"], row["connections_max"])
 
     async def latest(
         self, limit: int, severity: Severity | None, correlation_id: str | None

@@ -140,6 +140,14 @@ class MarketView:
                 is_reachable=False,
             )
 
+    async def returns_of(self, symbols: Collection[str]) -> dict[str, Returns]:
+        """Return the minute returns of `symbols`, as far as the feed has written them.
+
+        Raises:
+            RedisUnavailable: what is not in memory could not be read.
+        """
+        return {symbol: await self._returns_of(symbol) for symbol in symbols}
+
     async def _instrument(self, symbol: str) -> Instrument | None:
         found = self._instruments.get(symbol)
         if found is None:

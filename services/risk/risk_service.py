@@ -1,20 +1,16 @@
 """RISK's composition root: settings → connections → flow → consumers. Nothing connects at import."""
 
-import asyncio
-
 from fastapi import FastAPI
 
 from services.risk.api_examples import ANSWERS
+from services.risk.book_gauges import BookGauges
 from services.risk.config import RiskSettings
 from services.risk.flow import RiskFlow
 from services.risk.market_view import MarketView
 from services.risk.operator_api import OperatorApi
-from services.risk.position_manager import ReservationState
 from services.risk.profiles import LimitFault
-from services.risk.status import Reading, portfolio_risk_usdt, reserved_risk_usdt
 from services.risk.store import RiskStore
 from services.risk.stream_processor import Inbound
-from shared import metrics
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -26,12 +22,10 @@ from shared.outbox import Outbox
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
 from shared.stream_processor import LatestTicks
-from shared.values import TradingState
 
 DESCRIPTION = (
     "Judges every entry against the account: sized down, reserved and approved, or refused with a reason."
 )
-GAUGES_INTERVAL_S = 5.0
 
 
 async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
@@ -61,7 +55,7 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("correlations", market.keep_warm)
-    runtime.spawn("book_gauges", lambda: _keep_gauges(flow))
+    runtime.spawn("book_gauges", BookGauges(flow, market).keep)
     for name, consumer in Inbound(flow).consumers(amqp_url, runtime.holder, publisher).items():
         await runtime.open(consumer, ping_as=name)
         runtime.on_drain(consumer.drain)
@@ -79,25 +73,6 @@ async def _require_usable_overrides(flow: RiskFlow) -> None:
         await flow.status()
     except LimitFault as fault:
         raise OperatorNeeded(f"table risk.configuration: {fault}. Correct or delete that row.") from None
-
-
-async def _keep_gauges(flow: RiskFlow) -> None:
-    """Loop: every replica shows the same book, whichever of them folded the last fact."""
-    while True:
-        _show(await flow.status())
-        await asyncio.sleep(GAUGES_INTERVAL_S)
-
-
-def _show(reading: Reading) -> None:
-    book, account = reading.book, reading.book.account
-    if account.equity_usdt is not None and account.available_usdt is not None:
-        metrics.EQUITY_USDT.set(float(account.equity_usdt))
-        metrics.AVAILABLE_USDT.set(float(account.available_usdt))
-    metrics.OPEN_POSITIONS.set(sum(each.state is ReservationState.OPEN for each in book.live()))
-    metrics.RESERVED_RISK_USDT.set(float(reserved_risk_usdt(book)))
-    metrics.PORTFOLIO_RISK_USDT.set(float(portfolio_risk_usdt(reading)))
-    for state in TradingState:
-        metrics.TRADING_STATE.labels(state=state.value).set(1 if account.state is state else 0)
 
 
 def main() -> None:

@@ -56,6 +56,16 @@ def limits_used(reading: Reading) -> list[dict[str, object]]:
     ]
 
 
+def limit_shares(reading: Reading) -> dict[str, Decimal]:
+    """Return the used-up share of each limit, 1 = all of it; what has none or is not known is left out."""
+    shares: dict[str, Decimal] = {}
+    for name, measured in _USED.items():
+        used, limit = measured(reading), Decimal(getattr(reading.limits, name))
+        if used is not None and limit > ZERO:
+            shares[name] = _rounded(Decimal(used) / limit)
+    return shares
+
+
 def answer_of(decision: Decision) -> dict[str, object]:
     """Return a decision as `POST /check` tells it."""
     return {

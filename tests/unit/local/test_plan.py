@@ -44,7 +44,7 @@ def test_ports_of_the_default_base_are_those_of_the_design() -> None:
     assert (ports["brain-1"], ports["risk-1"], ports["execute-1"], ports["notify-1"]) == (
         (8121,), (8131,), (8141,), (8151,),
     )  # fmt: skip
-    assert ports["rabbitmq"] == (8170, 8171, 8172)
+    assert ports["rabbitmq"] == (8170, 8171, 8176, 8172)
     assert (ports["epmd"], ports["redis"], ports["postgres"]) == ((8173,), (8174,), (8175,))
 
 

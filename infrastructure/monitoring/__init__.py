@@ -1,0 +1,1 @@
+"""What watches the system: Prometheus and its rules, Alertmanager, Grafana's dashboards."""
