@@ -5,12 +5,13 @@ Secrets are `SecretStr`: they print as asterisks everywhere. Nothing else in Pho
 """
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from shared.errors import OperatorNeeded
 
@@ -18,6 +19,17 @@ ENV_PREFIX = "PHOENIX_"
 ENV_FILES_VARIABLE = "PHOENIX_ENV_FILE"
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
+
+
+def listed(value: object) -> object:
+    """Split a text at its commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(listed)]
+"""Addresses or networks, separated by commas."""
+
+LOOPBACK = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
 
 
 class Settings(BaseSettings):

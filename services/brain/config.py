@@ -1,24 +1,10 @@
 """What BRAIN can be told: secrets, limits, gates, ages, windows. It must never read anything else."""
 
 from decimal import Decimal
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr
 
-from shared.settings import Settings
-
-
-def _listed(value: object) -> object:
-    """Split a text at its commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
-"""Addresses or networks, separated by commas."""
-
-LOOPBACK = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
+from shared.settings import LOOPBACK, Networks, Settings
 
 
 class BrainSettings(Settings):

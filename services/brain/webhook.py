@@ -21,11 +21,11 @@ from services.brain.doors import DoorClosed, Keys, body_door, outer_doors, requi
 from services.brain.ports import AcceptsSignals
 from services.brain.rate_limit import Budget, Claim, RateLimit, claim_of
 from services.brain.refusals import BODY_BYTES_MAX, FAULTS, BodyTooLarge, TooMany, problem_of
-from services.brain.sender import Network, sender_of
 from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import BrokerUnavailable
 from shared.http_api import json_response, problem_response
+from shared.sender import Network, sender_of
 from shared.values import Signal
 
 PATH = "/webhook/tradingview"

@@ -5,15 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from shared.settings import Settings
+from shared.settings import LOOPBACK, Networks, Settings, listed
 
-
-def _listed(value: object) -> object:
-    """Split a text at its commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-UserIds = Annotated[frozenset[PositiveInt], NoDecode, BeforeValidator(_listed)]
+UserIds = Annotated[frozenset[PositiveInt], NoDecode, BeforeValidator(listed)]
 """Telegram user ids, separated by commas; negative numbers are groups, which nobody is."""
 
 
@@ -47,6 +41,20 @@ class NotifySettings(Settings):
     )
     dashboard_viewer_password: SecretStr = Field(
         min_length=12, description="Password of the dashboard's user `viewer`, who may look."
+    )
+    dashboard_session_hours: int = Field(
+        12, ge=1, le=168, description="A login of the dashboard ends after this, hours."
+    )
+    dashboard_idle_minutes: int = Field(
+        60, ge=1, le=10_080, description="A login that nobody uses ends after this, minutes."
+    )
+    trusted_proxies: Networks = Field(
+        LOOPBACK,
+        description="Who may say in X-Real-IP where a request comes from, as addresses or networks separated"
+        " by commas: our nginx and nobody else.",
+    )
+    amqp_management_url: SecretStr | None = Field(
+        None, description="HTTP API of the broker with credentials, for the dashboard's queues; optional."
     )
     brain_url: str = Field("http://127.0.0.1:8100", description="Where BRAIN is balanced.")
     risk_url: str = Field("http://127.0.0.1:8101", description="Where RISK is balanced.")

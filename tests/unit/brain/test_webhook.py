@@ -10,7 +10,6 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from services.brain.config import LOOPBACK
 from services.brain.doors import Keys
 from services.brain.rate_limit import RateLimit
 from services.brain.rate_windows import Ask
@@ -20,6 +19,7 @@ from shared.clock import ManualClock
 from shared.errors import BrokerUnavailable, RedisUnavailable
 from shared.http_api import create_app
 from shared.lifecycle import Runtime
+from shared.settings import LOOPBACK
 from shared.values import Signal
 from tests.unit.brain.builders import API_KEY, NOON, SECRET
 

@@ -5,8 +5,8 @@ from ipaddress import ip_network
 import pytest
 from pydantic import TypeAdapter
 
-from services.brain.config import LOOPBACK, Networks
-from services.brain.sender import UNKNOWN, sender_of
+from shared.sender import UNKNOWN, sender_of
+from shared.settings import LOOPBACK, Networks
 
 TRADINGVIEW = "52.89.214.238"
 COMPOSE = (ip_network("172.16.0.0/12"),)
