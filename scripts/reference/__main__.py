@@ -1,6 +1,6 @@
 """`python -m scripts.reference [--home DIR]`: writes the reference pages anew.
 
-docs/CONFIGURATION.md and the diagrams in docs/ARCHITECTURE.md come from the code; docs/API.md from the
+docs/CONFIGURATION.md and the generated parts of docs/ARCHITECTURE.md come from the code; docs/API.md from the
 running system in that home (left alone, and said so, when nothing runs).
 """
 
@@ -23,7 +23,7 @@ def main() -> int:
     home = parser.parse_args().home
     _write(DOCS / "CONFIGURATION.md", settings_page.page())
     architecture = DOCS / "ARCHITECTURE.md"
-    _write(architecture, diagrams.refreshed(architecture.read_text(encoding="utf-8")))
+    _write(architecture, diagrams.renewed(architecture.read_text(encoding="utf-8")))
     try:
         with Api(find_installation(home)) as api:
             documents = [api.get(service, "/openapi.json") for service in SERVICES]

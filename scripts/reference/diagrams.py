@@ -1,24 +1,29 @@
-"""The diagrams that are made from tables: the states of an entry, the queues. Pure.
+"""The parts of docs/ARCHITECTURE.md that are made from the code: states, queues, what each module knows.
 
-They stand in docs/ARCHITECTURE.md between `<!-- made: name -->` and `<!-- end -->`.
+They stand between `<!-- generated: name -->` and `<!-- /generated: name -->`. It reads source files only.
 """
 
-import re
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
-from services.execute.order_state import FINAL, TRANSITIONS, EntryState
+from services.execute.explained import states
 from shared.topology import QUEUES
 
-MEANINGS = {
-    EntryState.INTENT: "approved, recorded, nothing sent",
-    EntryState.SENDING: "claimed: may be at the exchange",
-    EntryState.FILLED: "a position, its stop not confirmed",
-    EntryState.PROTECTED: "stop and take-profit stand at the exchange",
-    EntryState.CLOSING: "a close is being carried out",
-    EntryState.CLOSED: "books closed with fees and funding",
-    EntryState.EXPIRED: "not traded: too old or moved away",
-    EntryState.FAILED: "not traded: refused, or lost",
-}
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    "services/brain",
+    "services/risk",
+    "services/execute",
+    "services/notify",
+    "shared",
+    "infrastructure/paper_exchange",
+    "infrastructure/local",
+    "infrastructure/postgres",
+    "infrastructure/drill",
+    "scripts/phoenix_cli",
+    "scripts/reference",
+)
 CONSUMERS = {
     "signal_processing": "BRAIN",
     "risk_assessment": "RISK",
@@ -30,41 +35,59 @@ CONSUMERS = {
     "notify_facts": "NOTIFY",
 }
 
-_BLOCK = r"(<!-- made: {name} -->\n).*?(<!-- end -->)"
-
-
-def entry_states() -> str:
-    """Return the transition table of `order_state` as a mermaid diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {EntryState.INTENT.value}"]
-    for state, successors in TRANSITIONS.items():
-        lines.append(f"    {state.value}: {state.value} – {MEANINGS[state]}")
-        lines += [f"    {state.value} --> {after.value}" for after in EntryState if after in successors]
-    lines += [f"    {state.value} --> [*]" for state in EntryState if state in FINAL]
-    return "\n".join([*lines, "```", ""])
+_BEGIN, _END = "<!-- generated: {name} -->\n", "<!-- /generated: {name} -->\n"
 
 
 def queues() -> str:
     """Return the topology's queues as a table."""
-    lines = ["| queue | exchange | routing keys | taken by | holds at most |", "|---|---|---|---|---|"]
+    lines = ["| queue | exchange | routing keys | taken by | at once | holds |", "|---|---|---|---|---|---|"]
     for queue in QUEUES:
         keys = " ".join(f"`{key}`" for key in queue.routing_keys)
-        most = f"{queue.messages_max}, drops the oldest" if queue.messages_max else "no bound"
-        lines.append(f"| `{queue.name}` | `{queue.exchange}` | {keys} | {CONSUMERS[queue.name]} | {most} |")
+        most = f"{queue.messages_max}, then drops the oldest" if queue.messages_max else "everything"
+        taken_by = CONSUMERS[queue.name]
+        lines.append(
+            f"| `{queue.name}` | `{queue.exchange}` | {keys} | {taken_by} | {queue.prefetch} | {most} |"
+        )
     return "\n".join([*lines, ""])
 
 
-MADE: Mapping[str, Callable[[], str]] = {"entry_states": entry_states, "queues": queues}
+def modules() -> str:
+    """Return, per package, each module with the first sentence of its docstring."""
+    parts: list[str] = []
+    for package in PACKAGES:
+        parts += [f"### {package}", "", "| module | what it knows |", "|---|---|"]
+        parts += [f"| [`{path.name}`](../{package}/{path.name}) | {said} |" for path, said in _said(package)]
+        parts.append("")
+    return "\n".join(parts)
 
 
-def refreshed(text: str) -> str:
-    """Return a page with every made block in it made anew.
+PARTS: Mapping[str, Callable[[], str]] = {"states": states, "queues": queues, "modules": modules}
+
+
+def renewed(page: str) -> str:
+    """Return the page with its generated parts as the code has them now.
 
     Raises:
-        ValueError: a block is missing.
+        ValueError: the page has no place for a part.
     """
-    for name, make in MADE.items():
-        found = re.search(_BLOCK.format(name=name), text, re.DOTALL)
-        if found is None:
-            raise ValueError(f"the page has no block <!-- made: {name} --> … <!-- end -->")
-        text = f"{text[: found.start()]}{found[1]}{make()}{found[2]}{text[found.end() :]}"
-    return text
+    for name, make in PARTS.items():
+        begin, end = _BEGIN.format(name=name), _END.format(name=name)
+        before, found, rest = page.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found or not found_end:
+            raise ValueError(f"the page has no place for {name}: {begin.strip()} … {end.strip()}")
+        page = f"{before}{begin}\n{make()}\n{end}{after}"
+    return page
+
+
+def _said(package: str) -> Iterable[tuple[Path, str]]:
+    for path in sorted((REPOSITORY / package).glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if path.name not in ("__init__.py", "__main__.py"):
+            yield path, _first_sentence(docstring)
+
+
+def _first_sentence(docstring: str) -> str:
+    text = " ".join(docstring.split("\n\n")[0].split())
+    end = text.find(". ")
+    return (text if end < 0 else text[: end + 1]).replace("|", "\\|")

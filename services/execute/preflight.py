@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from services.execute.ports import ChecksSetup
 from services.execute.venue import AccountModes, KeyRights
 from shared.clock import Clock
@@ -62,13 +64,10 @@ class Preflight:
         async with self._asking:
             now = self._clock()
             if now - self._newest.checked_at > LOOK_INTERVAL:
-                points = (
-                    *await self._account(),
-                    clock_point(self._exchange.clock_ahead()),
-                    *await self._key(),
-                )
+                points = (*await self._account(), *await self._key())
                 self._newest = Report(mode=self._mode, checked_at=now, points=points)
-            return self._newest
+        clock = clock_point(self._exchange.clock_ahead())  # known without asking
+        return msgspec.structs.replace(self._newest, points=(clock, *self._newest.points))
 
     async def _account(self) -> Sequence[Point]:
         try:

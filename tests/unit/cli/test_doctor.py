@@ -1,0 +1,133 @@
+"""`doctor`: red and green are right, at their edges too, and it works when everything is down."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from infrastructure.postgres.migrate import migrations
+from scripts.phoenix_cli import doctor_machine, doctor_servers, installation
+from scripts.phoenix_cli.app import app
+from scripts.phoenix_cli.checkup import Colour, Finding
+from scripts.phoenix_cli.doctor_servers import backlog, clock, migrated, queue_findings
+from shared.topology import QUEUES
+from tests.servers import free_port_base
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.phoenix_stand_in import BROKER_PASSWORD, PhoenixStandIn
+
+APPLIED = {each.number: (each.name, each.checksum) for each in migrations()}
+COUNTED = [{"name": queue.name, "depth": 0, "consumers": 1} for queue in QUEUES] + [
+    {"name": queue.dead, "depth": 0, "consumers": 0} for queue in QUEUES
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_user_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "USER_FILE", tmp_path / ".env")
+    monkeypatch.setattr(doctor_servers, "STATISTICS_LAG_S", 0.0)
+
+
+def _found(output: str) -> dict[str, Finding]:
+    return {each["subject"]: Finding(**each) for each in json.loads(output)["findings"]}
+
+
+def test_a_system_that_is_down_is_said_to_be_down_and_nothing_crashes(tmp_path: Path) -> None:
+    with free_port_base() as base:
+        home = tmp_path / "home"
+        home.mkdir()
+        urls = [
+            f"PHOENIX_{name}_URL=http://127.0.0.1:{base}" for name in ("BRAIN", "RISK", "EXECUTE", "NOTIFY")
+        ]
+        servers = [
+            f"PHOENIX_POSTGRES_URL=postgresql://127.0.0.1:{base}/phoenix",
+            "PHOENIX_ADMIN_DB_PASSWORD=not-for-your-eyes",
+            f"PHOENIX_REDIS_URL=redis://:not-for-your-eyes@127.0.0.1:{base}/0",
+            f"PHOENIX_AMQP_MANAGEMENT_URL=http://phoenix:not-for-your-eyes@127.0.0.1:{base}",
+            f"PHOENIX_PUBLIC_URL=http://127.0.0.1:{base}",
+            f"PHOENIX_PORT_BASE={base}",
+        ]
+        (home / "phoenix.env").write_text("\n".join(urls + servers), encoding="utf-8")
+        result = CliRunner().invoke(app, ["--home", str(home), "doctor", "--json"])
+    assert result.exit_code == 1
+    assert "not-for-your-eyes" not in result.output
+    found = _found(result.stdout)
+    for subject in ("phoenix", "database", "redis", "broker", "brain", "webhook"):
+        assert found[subject].colour == Colour.RED
+        assert found[subject].do
+    assert found["ports"].colour == Colour.GREEN
+
+
+def test_without_settings_it_says_how_to_start(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["--home", str(tmp_path / "none"), "doctor"])
+    assert result.exit_code == 1
+    assert "./scripts/start.sh" in result.output
+
+
+def test_it_tells_what_the_services_say(run: Run, phoenix: PhoenixStandIn) -> None:
+    phoenix.answers |= {
+        "GET /preflight": (
+            200,
+            {
+                "points": [
+                    {"name": "one_way_mode", "result": "failed", "said": "hedge mode", "advice": "switch"},
+                    {"name": "address_restriction", "result": "failed", "said": "any", "advice": "bind it"},
+                    {"name": "key_rights", "result": "not_applicable", "said": "paper", "advice": ""},
+                ]
+            },
+        ),
+        "GET /webhook/tradingview": (405, {"title": "Method Not Allowed"}),
+        "GET /api/overview": (200, {"rabbitmq_version": "3.10.8"}),
+        "GET /api/health/checks/alarms": (503, {"alarms": [{"node": "n", "resource": "disk space"}]}),
+        "GET /api/queues/%2Ftrading": (
+            200,
+            [{"name": each["name"], "messages": 0, "consumers": each["consumers"]} for each in COUNTED],
+        ),
+    }
+    found = _found(run("doctor", "--json").stdout)
+    assert found["exchange: one-way"].colour == Colour.RED
+    assert found["exchange: addresses"].colour == Colour.YELLOW, "worth a thought, and it trades"
+    assert found["exchange: key"].colour == Colour.GREY
+    assert found["webhook"].colour == Colour.GREEN
+    assert found["broker alarms"].said == "the broker takes no messages: disk space"
+    assert found["rabbitmq"].colour == Colour.GREEN
+    assert found["queues"].colour == Colour.GREEN
+    assert BROKER_PASSWORD not in str(found)
+
+
+def test_queues_without_consumers_and_with_dead_letters_are_red() -> None:
+    queues = [dict(each) for each in COUNTED]
+    queues[0]["consumers"] = 0
+    queues[-1]["depth"] = 2
+    found = {each.subject: each for each in queue_findings(queues)}
+    assert QUEUES[0].name in found["consumers"].said
+    assert found["dead letters"].said == f"{QUEUES[-1].dead} 2"
+    assert next(queue_findings([])).colour is Colour.RED, "missing queues"  # type: ignore[call-overload]
+
+
+def test_migrations_missing_edited_or_from_the_future_are_red() -> None:
+    first = min(APPLIED)
+    assert migrated(APPLIED).colour is Colour.GREEN
+    assert "missing" in migrated({key: value for key, value in APPLIED.items() if key != first}).said
+    assert "edited" in migrated(APPLIED | {first: (APPLIED[first][0], "another")}).said
+    assert "newer" in migrated(APPLIED | {9999: ("9999_pre_future", "x")}).said
+
+
+@pytest.mark.parametrize(("ahead_s", "colour"), [(0.9, Colour.GREEN), (-1.1, Colour.RED), (90.0, Colour.RED)])
+def test_a_clock_that_is_off_by_more_than_a_second_is_red(ahead_s: float, colour: Colour) -> None:
+    assert clock("clock", ahead_s, "the database").colour is colour
+
+
+def test_unsent_messages_name_who_owes_them() -> None:
+    assert backlog({"brain": 0, "risk": 0}).colour is Colour.GREEN
+    assert "risk 3" in backlog({"brain": 0, "risk": 3}).said
+
+
+def test_a_full_disk_is_red_and_an_almost_full_one_yellow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, colour in ((2**29, Colour.RED), (2 * 2**30, Colour.YELLOW), (9 * 2**30, Colour.GREEN)):
+        usage = type("Usage", (), {"free": free})
+        monkeypatch.setattr(doctor_machine.shutil, "disk_usage", lambda _, usage=usage: usage)
+        (finding,) = doctor_machine.disk(tmp_path / "not" / "there" / "yet")
+        assert finding.colour is colour
