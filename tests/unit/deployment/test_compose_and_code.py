@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_settings import CliApp
 
 from infrastructure.containers.home import (
     HOME,
@@ -105,7 +106,7 @@ def test_the_database_cluster_is_made_with_the_options_of_the_local_start(
         asked.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(preparation.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(preparation, "postgres_user", lambda: None)
     (tmp_path / "postgres").mkdir()
     preparation.prepare_postgres(container_layout(tmp_path), BINARIES, "password")
@@ -223,14 +224,14 @@ def test_a_process_finds_all_its_settings_where_its_container_looks(
     if issubclass(kind, Settings):
         assert load(kind).mode == "paper"
     else:
-        assert kind(_env_file=os.environ[ENV_FILES_VARIABLE])  # type: ignore[call-arg]
+        assert kind(_env_file=os.environ[ENV_FILES_VARIABLE]).model_fields_set
 
 
 def test_the_paper_exchange_and_its_clients_hold_the_same_keys(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ENV_FILES_VARIABLE, str(home / "paper_exchange" / "phoenix.env"))
-    paper = PaperSettings()
+    paper = CliApp.run(PaperSettings, cli_args=[])
     client = read_env_file(home / "execute" / "phoenix.env")
     assert paper.api_key.get_secret_value() == client["PHOENIX_EXCHANGE_API_KEY"]
     assert paper.api_secret.get_secret_value() == client["PHOENIX_EXCHANGE_API_SECRET"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.containers import preparation
 from infrastructure.containers.__main__ import main
 from infrastructure.containers.home import OWNERS
 from infrastructure.containers.preparation import HIGHLY_AVAILABLE, prepare
@@ -23,7 +22,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
         assert not follow_symlinks
         given[Path(path)] = user
 
-    monkeypatch.setattr(preparation.os, "chown", chown)
+    monkeypatch.setattr(os, "chown", chown)
     return given
 
 
