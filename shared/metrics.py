@@ -27,6 +27,14 @@ AUTH_FAILURES = Counter(
 DOOR_REFUSALS = Counter(
     "phoenix_door_refusals_total", "Acts refused at the chat and the dashboard, by why.", ["door", "why"]
 )
+CHAT_COMMANDS = Counter(
+    "phoenix_chat_commands_total", "Commands and buttons taken from the chat, by which.", ["command"]
+)
+CHAT_POLLS = Counter(
+    "phoenix_chat_polls_total",
+    "Asked Telegram for updates, by answer: ok, busy, unreachable, refused, polled_elsewhere.",
+    ["answer"],
+)
 RATE_LIMIT_ALONE = Gauge(
     "phoenix_rate_limit_alone", "1 while this instance counts requests by itself: Redis does not answer."
 )

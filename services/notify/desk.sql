@@ -18,6 +18,9 @@ INSERT INTO audit_log (actor, act, result, detail) VALUES ($1, $2, $3, $4::jsonb
 -- name: newest_acts
 SELECT at, actor, act, result, detail FROM audit_log ORDER BY at DESC, id DESC LIMIT $1
 
+-- name: first_update
+INSERT INTO inbox (queue, event_id) VALUES ('telegram', $1) ON CONFLICT DO NOTHING RETURNING true
+
 -- name: prune_confirmations
 DELETE FROM confirmations WHERE token_hash IN (
     SELECT token_hash FROM confirmations WHERE expires_at < now() - make_interval(days => $1) LIMIT $2

@@ -56,6 +56,10 @@ class DeskStore:
         """Return the newest lines of the audit log."""
         return [dict(row) for row in await self._database.fetch(_SQL["newest_acts"], limit)]
 
+    async def first_time(self, update_id: int) -> bool:
+        """Take an update of the chat, once over all replicas and restarts; False if it was taken before."""
+        return await self._database.fetch_value(_SQL["first_update"], str(update_id)) is not None
+
     async def prune(self) -> None:
         """Delete some of the confirmations and sessions that ended long ago."""
         await self._database.execute(_SQL["prune_confirmations"], KEPT_DAYS, PRUNE_ROWS_MAX)

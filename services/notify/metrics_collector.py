@@ -82,6 +82,18 @@ def show_database(load: DatabaseLoad) -> None:
     metrics.DATABASE_CONNECTIONS_MAX.set(load.connections_max)
 
 
+class ChatMetrics:
+    """Counts what comes in from the chat."""
+
+    def asked(self, what: str) -> None:
+        """Somebody of ours typed a command or pressed a button; `what` is one of few words."""
+        metrics.CHAT_COMMANDS.labels(command=what).inc()
+
+    def polled(self, answer: str) -> None:
+        """The chat's server was asked for updates: `ok`, or why it gave none."""
+        metrics.CHAT_POLLS.labels(answer=answer).inc()
+
+
 def _count_trade(closed: PositionClosed) -> None:
     net = closed.net_pnl_usdt
     metrics.TRADE_RESULTS.labels(result="won" if net > ZERO else "lost" if net < ZERO else "even").inc()

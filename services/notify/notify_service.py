@@ -4,21 +4,29 @@ It must never hold a rule. Telegram is no dependency: readiness does not ask whe
 """
 
 import asyncio
+import secrets
 import time
 
 from fastapi import FastAPI
 
 from services.notify.api_examples import ANSWERS
+from services.notify.audit_route import add_audit
+from services.notify.chat_setup import open_chat
 from services.notify.config import NotifySettings
+from services.notify.desk import Desk
+from services.notify.desk_store import DeskStore
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import DeliveryFlow, NotifyFlow
 from services.notify.http_routes import add_routes
 from services.notify.metrics_collector import (
     BusinessMetrics,
     DeliveryMetrics,
+    DoorMetrics,
     show_backlog,
     show_database,
 )
+from services.notify.reports import Reports
+from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
 from services.notify.telegram_bot import LEASE_NAME, Sender, TelegramChat
 from shared import logs
@@ -34,6 +42,8 @@ from shared.rabbitmq_client import Publisher
 NAME = "notify"
 PRUNE_INTERVAL_S = 600.0
 MEASURE_INTERVAL_S = 5.0
+TOKEN_BYTES = 24
+"""Of a confirmation; as text it fits into a button of a chat."""
 
 DESCRIPTION = "Tells the trader what happened: keeps every notification once and sends it to Telegram."
 
@@ -61,10 +71,15 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     flow = NotifyFlow(store, BusinessMetrics(), watch, wake)
     runtime.spawn("outbox_sweeper", Outbox(database, publisher).sweep)  # it prunes our inbox
     runtime.spawn("load_gauges", lambda: _measure(store))
-    runtime.spawn("notification_pruner", lambda: _prune(store, settings.notifications_kept_days))
+    desk_store = DeskStore(database)
+    services = await runtime.open(ServiceClient(_urls(settings), settings.api_key))
+    desk = Desk(desk_store, desk_store, services, DoorMetrics(), lambda: secrets.token_urlsafe(TOKEN_BYTES))
+    runtime.spawn("pruner", lambda: _prune(store, desk_store, settings.notifications_kept_days))
+    await open_chat(runtime, settings, database, desk, desk_store, services)
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)
+    add_audit(app, desk_store, Reports(database), settings.api_key)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)
     describe(app, ANSWERS)
     return app
@@ -89,9 +104,10 @@ async def _start_sender(
     return sender
 
 
-async def _prune(store: NotificationStore, kept_days: int) -> None:
+async def _prune(store: NotificationStore, desk_store: DeskStore, kept_days: int) -> None:
     while True:
         await store.prune(kept_days)
+        await desk_store.prune()
         await asyncio.sleep(PRUNE_INTERVAL_S)
 
 
@@ -101,6 +117,15 @@ async def _measure(store: NotificationStore) -> None:
         show_backlog(await store.backlog())
         show_database(await store.database_load())
         await asyncio.sleep(MEASURE_INTERVAL_S)
+
+
+def _urls(settings: NotifySettings) -> dict[str, str]:
+    return {
+        "brain": settings.brain_url,
+        "risk": settings.risk_url,
+        "execute": settings.execute_url,
+        "notify": settings.notify_url,
+    }
 
 
 def _nobody_waits() -> None:

@@ -3,11 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from services.notify.chat import Place, Polled, Reply, Trouble, Update
 from services.notify.message_format import Notification
 from services.notify.pacing import Answer
 from services.notify.people import Door, Request, Why
+from services.notify.report_rows import (
+    Account,
+    ClosedTrade,
+    OpenPosition,
+    Period,
+    PeriodResult,
+    SignalLine,
+    StrategyResult,
+    Totals,
+)
 from shared.errors import PhoenixError
 from shared.models import Envelope
 from shared.values import Severity, TradingState
@@ -186,3 +197,114 @@ class ObservesDoors(Protocol):
     def refused(self, door: Door, why: Why) -> None:
         """Somebody was refused at a door."""
         ...
+
+
+class TurnsAway(Protocol):
+    """Puts on record that somebody was refused before it came to an act."""
+
+    async def turn_away(self, door: Door, who: str, what: str, why: Why) -> None: ...
+
+
+class AsksServices(Protocol):
+    """Asks the other services what only they know."""
+
+    async def get(self, service: str, path: str, **parameters: str | int) -> dict[str, Any]:
+        """Return the JSON document a service answers.
+
+        Raises:
+            ServiceFailure: it refused, or did not answer.
+        """
+        ...
+
+    async def readiness(self, service: str) -> dict[str, Any]:
+        """Return a service's readiness; one that does not answer is not ready."""
+        ...
+
+
+class ReadsReports(Protocol):
+    """The committed truth, for people; see `Reports`. Every method raises `DatabaseUnavailable`."""
+
+    async def account(self) -> Account: ...
+
+    async def positions(self) -> Sequence[OpenPosition]: ...
+
+    async def trades(
+        self, since: datetime, *, symbol: str | None = None, limit: int = ...
+    ) -> Sequence[ClosedTrade]: ...
+
+    async def signals(self, limit: int, symbol: str | None = None) -> Sequence[SignalLine]: ...
+
+    async def find_signals(self, front: str) -> Sequence[str]: ...
+
+    async def newest_signal(self) -> str | None: ...
+
+    async def totals(self, since: datetime) -> Totals: ...
+
+    async def results_by_period(self, period: Period, limit: int) -> Sequence[PeriodResult]: ...
+
+    async def results_by_strategy(self, since: datetime, limit: int = ...) -> Sequence[StrategyResult]: ...
+
+
+class TalksInChats(Protocol):
+    """Answers people in a chat. What cannot be delivered is logged and lost: the person asks again."""
+
+    async def say(self, place: Place, reply: Reply) -> int | None:
+        """Send a reply, in pages if it is long; return its last message's id, None if it did not arrive."""
+        ...
+
+    async def change(self, place: Place, message_id: int, reply: Reply) -> None:
+        """Put a reply in the place of a message of ours."""
+        ...
+
+    async def answer(self, press_id: str, text: str = "") -> None:
+        """Answer a pressed button; with a text it is shown to who pressed it, and to nobody else."""
+        ...
+
+
+class ClaimsUpdates(Protocol):
+    """Knows which updates of the chat were taken, over all replicas and restarts."""
+
+    async def first_time(self, update_id: int) -> bool:
+        """Take the update; False if it was taken before."""
+        ...
+
+
+class ObservesChat(Protocol):
+    """Counts what comes in from the chat."""
+
+    def asked(self, what: str) -> None:
+        """Somebody of ours typed a command or pressed a button; `what` is one of few words."""
+        ...
+
+    def polled(self, answer: str) -> None:
+        """The chat's server was asked for updates: `ok`, or why it gave none."""
+        ...
+
+
+class Listens(Protocol):
+    """The chat's server as the poller sees it."""
+
+    async def introduce(self, menus: Mapping[str, Sequence[tuple[str, str]]]) -> str | Trouble:
+        """Register the commands and return our bot's name, or why not."""
+        ...
+
+    async def updates(self, offset: int) -> Polled:
+        """Return what was typed and pressed, confirming all before `offset`."""
+        ...
+
+
+class TakesUpdates(Protocol):
+    """Handles updates; see `Conversation` and `ChatActs`."""
+
+    async def take(self, update: Update, bot_name: str) -> None: ...
+
+
+class EndsProposals(Protocol):
+    """Tells of proposals that ran out, and can be told to come to an end."""
+
+    @property
+    def has_lapsed(self) -> bool: ...
+
+    async def tell_lapsed(self) -> None: ...
+
+    def stop(self) -> None: ...

@@ -19,6 +19,8 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.integration.telegram_people import TelegramPeople
+
 TEXT_CHARS_MAX = 4_096
 HOST = "127.0.0.1"
 MESSAGES_KEPT_MAX = 10_000
@@ -53,6 +55,7 @@ class TelegramStandIn:
         self.port = port
         self.messages: deque[Message] = deque(maxlen=MESSAGES_KEPT_MAX)
         self.requests = 0
+        self.people = TelegramPeople()
         self._troubles: deque[Trouble] = deque()
         self._tell = tell
         self._runner: web.AppRunner | None = None
@@ -109,12 +112,15 @@ class TelegramStandIn:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests += 1
+        given = await (request.json() if request.content_type == "application/json" else request.post())
+        answered = await self.people.respond(request.match_info["method"], given)
+        if answered is not None:
+            return answered
         if request.match_info["method"] == "getMe":
             bot = {"id": 95, "is_bot": True, "first_name": "Phoenix", "username": "phoenix_bot"}
             return web.json_response({"ok": True, "result": bot})
         if request.match_info["method"] != "sendMessage":
             return _refusal(404, "Not Found")
-        given = await (request.json() if request.content_type == "application/json" else request.post())
         chat_id, text = str(given.get("chat_id", "")), str(given.get("text", ""))
         trouble = self._troubles.popleft() if self._troubles else None
         if trouble is not None:
@@ -123,7 +129,9 @@ class TelegramStandIn:
             return _refusal(400, "Bad Request: message text is empty")
         if len(text.encode("utf-16-le")) // 2 > TEXT_CHARS_MAX:
             return _refusal(400, "Bad Request: message is too long")
-        return web.json_response({"ok": True, "result": await self._keep(chat_id, text, request)})
+        kept = await self._keep(chat_id, text, request)
+        self.people.sent(self._next_id - 1, chat_id, text, given)
+        return web.json_response({"ok": True, "result": kept})
 
     async def _trouble(self, trouble: Trouble, chat_id: str, text: str, request: web.Request) -> web.Response:
         if trouble.arrives:

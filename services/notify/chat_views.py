@@ -1,0 +1,325 @@
+"""Documents and reports as a person reads them on a phone: short lines and no tables.
+
+Pure. Amounts arrive as our documents have them (decimal text, None when unknown). It must never round a limit
+that was missed into one that was reached.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from services.notify.chat import Button, Reply
+from services.notify.chat_texts import Phrases
+from services.notify.commands import Ask, Press, button_data
+from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
+from shared.money import ZERO
+from shared.story import Chapter, Line, Mark, tell
+from shared.wording import DASH, money, number, percent
+
+Document = Mapping[str, Any]
+
+WHY_LINES_WHOLE = 3
+"""A chapter of the story with more lines than this is shown by what changed or failed and its last words."""
+WHY_LAST_WORDS = 2
+SIGNAL_BUTTONS_MAX = 5
+POSITION_BUTTONS_MAX = 8
+SIGNAL_ID_CHARS = 12
+
+_SIDES = {"long": "▲", "short": "▼"}
+_MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_FRACTION = ("fraction", "share")
+
+
+class ChatViews:
+    """Renders in one language."""
+
+    def __init__(self, say: Phrases) -> None:
+        self._say = say
+
+    def duration(self, length: timedelta) -> str:
+        """Return a length of time in its two largest units."""
+        left = max(0, int(length.total_seconds()))
+        parts = []
+        for unit, seconds in _UNITS:
+            count, left = divmod(left, seconds)
+            if count:
+                parts.append(self._say(f"unit_{unit}", n=count))
+        return " ".join(parts[:2]) or self._say("unit_s", n=0)
+
+    def status(self, risk: Document, positions: Sequence[Document], mode: str) -> Reply:
+        """Return the account, the day and the state at one look."""
+        say = self._say
+        lines = [
+            say("equity", equity=money(risk["equity_usdt"])),
+            self._today(risk),
+            say("free", available=money(risk["available_usdt"])),
+            say("drawdown", drawdown=percent(risk["drawdown"])),
+            say("open_count", count=len(positions)),
+            *(self._short(one) for one in positions),
+            say("mode", mode=mode) + " · " + self._age(risk["snapshot_age_s"]),
+        ]
+        return Reply(say(f"state_{risk['state']}"), lines, (self._refresh(Ask.STATUS),))
+
+    def positions(self, positions: Sequence[Document], now: datetime) -> Reply:
+        """Return every open position in a few lines, with its buttons."""
+        if not positions:
+            return Reply(self._say("nothing_open"), (), (self._refresh(Ask.POSITIONS),))
+        lines: list[str] = []
+        for one in positions:
+            lines += [self._name(one), *self._prices(one), self._held(one, now), ""]
+        title = self._say("positions_title", count=len(positions), pnl=money(pnl_of(positions), sign=True))
+        rows = [self._position_buttons(one) for one in positions[:POSITION_BUTTONS_MAX]]
+        return Reply(title, lines[:-1], (*rows, self._refresh(Ask.POSITIONS)))
+
+    def position(self, one: Document, now: datetime) -> Reply:
+        """Return one position in full."""
+        say = self._say
+        lines = [
+            *self._prices(one),
+            say("quantity_leverage", quantity=number(one["quantity"]), leverage=one["leverage"] or DASH),
+            say("margin_risk", margin=money(one["margin_usdt"]), risk=money(one.get("risk_usdt"))),
+            *self._liquidation(one),
+            self._held(one, now),
+            say("strategy_signal", strategy=one["strategy"], signal=one["signal_id"][:SIGNAL_ID_CHARS]),
+        ]
+        return Reply(self._name(one), lines, (self._position_buttons(one),))
+
+    def why(self, document: Document) -> Reply:
+        """Return the story of a signal, what passed without a word folded together."""
+        first, *others = tell(document)
+        lines = list(self._told(first))
+        for chapter in others:
+            at = "" if chapter.at_ms is None else f" +{chapter.at_ms:,} ms"
+            lines += ["", f"▪ {chapter.title}{at}", *self._told(chapter)]
+        return Reply(first.title, lines)
+
+    def signals(self, signals: Sequence[SignalLine]) -> Reply:
+        """Return the newest signals and how they ended."""
+        if not signals:
+            return Reply(self._say("no_signals"))
+        lines: list[str] = []
+        for one in signals:
+            ended = self._say("under_way") if one.outcome is None else f"{one.outcome}: {_words(one.reason)}"
+            lines.append(
+                f"{one.received_at:%d. %H:%M} {_SIDES.get(one.action, '■')} {one.symbol} {one.action}"
+            )
+            lines.append(f"   {ended}")
+            if one.phoenix95_score is not None and one.final_confidence is not None:
+                score, final = _short(one.phoenix95_score), _short(one.final_confidence)
+                lines.append("   " + self._say("scored", score=score, final=final))
+        shown = signals[:SIGNAL_BUTTONS_MAX]
+        rows = [[self._why_button(one.symbol, one.signal_id)] for one in shown]
+        return Reply(self._say("signals_title"), lines, rows)
+
+    def profit(self, totals: Totals, by_strategy: Sequence[StrategyResult], days: int) -> Reply:
+        """Return what the last days brought."""
+        say = self._say
+        title = say("profit_title", days=days, net=_signed(totals.net_usdt))
+        if not totals.trades:
+            return Reply(title, (say("no_trades"),))
+        share = f"{Decimal(100 * totals.wins) / totals.trades:.0f}"
+        lines = [
+            say("trades_wins", trades=totals.trades, wins=totals.wins, share=share),
+            say("fees", fees=money(str(totals.fees_usdt))),
+            *(self._strategy(one) for one in by_strategy),
+        ]
+        return Reply(title, lines)
+
+    def periods(self, ask: Ask, results: Sequence[PeriodResult]) -> Reply:
+        """Return the result of each of the newest periods in which something closed."""
+        form = "{:%Y-%m}" if ask is Ask.MONTHLY else "{:%m-%d}"
+        lines = [
+            self._say(
+                "period_line",
+                starts=form.format(one.starts_at),
+                net=_signed(one.net_usdt),
+                wins=one.wins,
+                trades=one.trades,
+            )
+            for one in results
+        ]
+        return Reply(self._say(f"{ask}_title"), lines or (self._say("no_trades"),))
+
+    def performance(self, results: Sequence[StrategyResult], days: int) -> Reply:
+        """Return the result of each strategy, the best first."""
+        lines = [self._strategy(one) for one in results]
+        return Reply(self._say("performance_title", days=days), lines or (self._say("no_trades"),))
+
+    def balance(self, risk: Document, positions: Sequence[Document]) -> Reply:
+        """Return where the money is."""
+        say = self._say
+        margin = sum((Decimal(one["margin_usdt"] or 0) for one in positions), ZERO)
+        lines = [
+            say("wallet", wallet=money(risk["wallet_usdt"])),
+            say("equity", equity=money(risk["equity_usdt"])),
+            say("free", available=money(risk["available_usdt"])),
+            say("margin_used", margin=money(str(margin))),
+            say("unrealised", pnl=money(pnl_of(positions), sign=True)),
+            self._age(risk["snapshot_age_s"]),
+        ]
+        return Reply(say("balance_title"), lines)
+
+    def risk(self, risk: Document) -> Reply:
+        """Return the limits of which something is used."""
+        lines = [
+            self._say(
+                "limit_used", name=_words(one["name"]), used=_limit(one, "used"), limit=_limit(one, "limit")
+            )
+            for one in risk["limits"]
+            if one["used"] is not None
+        ]
+        return Reply(self._say("risk_title"), [self._say(f"state_{risk['state']}"), *lines])
+
+    def limits(self, risk: Document) -> Reply:
+        """Return every limit in force."""
+        lines = [
+            self._say("limit_line", name=_words(one["name"]), limit=_limit(one, "limit"))
+            for one in risk["limits"]
+        ]
+        return Reply(self._say("limits_title", profile=risk["profile"]), lines)
+
+    def health(self, found: Mapping[str, Document]) -> Reply:
+        """Return which services are ready, and what those that are not complain of."""
+        lines = []
+        for service, readiness in found.items():
+            bad = {name: told for name, told in readiness.get("dependencies", {}).items() if told != "ok"}
+            if readiness.get("ready"):
+                lines.append(self._say("part_good", service=service.upper()))
+            else:
+                detail = "; ".join(f"{name}: {told}" for name, told in bad.items())
+                lines.append(self._say("part_bad", service=service.upper(), detail=detail or DASH))
+        is_good = all(readiness.get("ready") for readiness in found.values())
+        return Reply(self._say("health_title_good" if is_good else "health_title_bad"), lines)
+
+    def noted(self, reply: Reply, detail: str | None) -> Reply:
+        """Return the reply with a word on why it is not live, if it is not."""
+        if detail is None:
+            return reply
+        return replace(reply, lines=[*reply.lines, self._say("not_live", detail=detail)])
+
+    def _today(self, risk: Document) -> str:
+        pnl, equity = risk.get("day_pnl_usdt"), risk["equity_usdt"]
+        if pnl is None or equity is None or Decimal(equity) == Decimal(pnl):
+            return self._say("today", pnl=money(pnl, sign=True))
+        share = Decimal(pnl) / (Decimal(equity) - Decimal(pnl)) * 100
+        return self._say("today_share", pnl=money(pnl, sign=True), share=f"{share:+.2f}")
+
+    def _age(self, age_s: str | None) -> str:
+        if age_s is None:
+            return self._say("no_account_data")
+        return self._say("account_age", age=self.duration(timedelta(seconds=int(Decimal(age_s)))))
+
+    def _short(self, one: Document) -> str:
+        pnl = money(one["unrealised_pnl_usdt"], sign=True)
+        warning = "" if one["protected_at"] else " ⚠"
+        return f"{_SIDES[one['side']]} {one['symbol']} {pnl}{warning}"
+
+    def _name(self, one: Document) -> str:
+        pnl = money(one["unrealised_pnl_usdt"], sign=True)
+        return f"{_SIDES[one['side']]} {one['symbol']} {one['side']} {number(one['quantity'])}  {pnl} USDT"
+
+    def _prices(self, one: Document) -> list[str]:
+        entry, mark = _price(one["entry_price"]), one["mark_price"]
+        lines = [
+            self._say("at_entry", entry=entry)
+            if mark is None
+            else self._say("at", entry=entry, mark=_price(mark)),
+            self._say("stop_target", stop=self._level(one, "stop"), target=self._level(one, "take_profit")),
+        ]
+        return lines if one["protected_at"] else [*lines, self._say("unprotected")]
+
+    def _level(self, one: Document, name: str) -> str:
+        price = one[f"{name}_price"]
+        return self._say("none") if price is None else _price(price)
+
+    def _liquidation(self, one: Document) -> list[str]:
+        price = one.get("liquidation_price")
+        if price is None or Decimal(price) == ZERO:
+            return []
+        danger = danger_of(one)
+        if danger is None:
+            return [self._say("liquidation_at", price=_price(price))]
+        return [self._say("liquidation", price=_price(price), danger=percent(str(danger), 0))]
+
+    def _held(self, one: Document, now: datetime) -> str:
+        opened_at = one["opened_at"]
+        held = DASH if opened_at is None else self.duration(now - datetime.fromisoformat(opened_at))
+        return self._say("held_for", held=held)
+
+    def _told(self, chapter: Chapter) -> list[str]:
+        lines = chapter.lines
+        if len(lines) <= WHY_LINES_WHOLE:
+            return [_marked(line) for line in lines if line.text]
+        last = [line for line in lines if line.mark is Mark.NONE][-WHY_LAST_WORDS:]
+        shown = [line for line in lines if line.mark in (Mark.CHANGED, Mark.BAD) or line in last]
+        passed = sum(line.mark is Mark.GOOD for line in lines)
+        folded = [self._say("checks_passed", count=passed)] if passed else []
+        return [_marked(line) for line in shown] + folded
+
+    def _strategy(self, one: StrategyResult) -> str:
+        return self._say(
+            "performance_line",
+            strategy=one.strategy,
+            symbol=one.symbol,
+            net=_signed(one.net_usdt),
+            wins=one.wins,
+            trades=one.trades,
+        )
+
+    def _refresh(self, ask: Ask) -> Sequence[Button]:
+        return (Button(self._say("refresh"), button_data(Press.REFRESH, ask)),)
+
+    def _position_buttons(self, one: Document) -> Sequence[Button]:
+        symbol = one["symbol"]
+        close = Button(self._say("close", symbol=symbol), button_data(Press.CLOSE, symbol))
+        return self._why_button(symbol, one["signal_id"]), close
+
+    def _why_button(self, symbol: str, signal_id: str) -> Button:
+        return Button(self._say("why", symbol=symbol), button_data(Press.WHY, signal_id))
+
+
+def pnl_of(positions: Sequence[Document]) -> str | None:
+    """Return the open result of all positions together, None when it is not known of each."""
+    known = [one["unrealised_pnl_usdt"] for one in positions]
+    return None if None in known else str(sum(map(Decimal, known), ZERO))
+
+
+def danger_of(one: Document) -> Decimal | None:
+    """Return the share of the way from entry to liquidation that the mark has used up (0: none)."""
+    entry, mark, end = one["entry_price"], one["mark_price"], one["liquidation_price"]
+    if entry is None or mark is None or Decimal(entry) == Decimal(end):
+        return None
+    return max(ZERO, (Decimal(mark) - Decimal(entry)) / (Decimal(end) - Decimal(entry)))
+
+
+def _marked(line: Line) -> str:
+    return _MARKS[line.mark] + line.text
+
+
+def _limit(one: Document, key: str) -> str:
+    value = one[key]
+    shown: Callable[[str], str] = percent if one["unit"].startswith(_FRACTION) else number
+    unit = " s" if one["unit"] == "s" else "x" if one["unit"] == "x" else ""
+    return (shown(value) + unit) if value else DASH
+
+
+def _price(text: str | None) -> str:
+    if text is None:
+        return DASH
+    whole, _, places = number(text).partition(".")
+    return f"{int(whole):,}" + (f".{places}" if places else "")
+
+
+def _short(value: Decimal) -> str:
+    return percent(str(value), 0)
+
+
+def _signed(amount: Decimal) -> str:
+    return money(str(amount), sign=True)
+
+
+def _words(name: str | None) -> str:
+    return (name or DASH).replace("_", " ")
