@@ -207,7 +207,7 @@ async def test_an_alert_that_a_frozen_instance_does_not_answer_is_taken_by_anoth
 
 async def test_an_instance_gives_up_on_the_broker_before_the_front_door_gives_up_on_it() -> None:
     """Otherwise its 503, which says why, is never seen, and the next instance is asked for nothing."""
-    conf = (REPOSITORY / "infrastructure" / "nginx_lb" / "nginx.conf").read_text()
+    conf = (REPOSITORY / "infrastructure" / "nginx_lb" / "alert.conf").read_text()
     read_timeouts_s = {int(found) / 1_000 for found in re.findall(r"proxy_read_timeout (\d+)ms;", conf)}
     connect_timeouts_s = {int(found) / 1_000 for found in re.findall(r"proxy_connect_timeout (\d+)ms;", conf)}
     last_asked_s = {int(found) / 1_000 for found in re.findall(r"next_upstream_timeout (\d+)ms;", conf)}
