@@ -198,10 +198,12 @@ class LocalStack:
 
     def settings(self) -> dict[str, str]:
         """Return the values of phoenix.env, the user's file and this run's overrides; the later ones win."""
-        values: dict[str, str] = {}
-        for path in self.env_files():
-            values |= read_env_file(path)
-        return values
+        return self._settings_of_files() | read_env_file(self.layout.overrides_file)
+
+    def _settings_of_files(self) -> dict[str, str]:
+        """Return what holds for every run."""
+        user = read_env_file(self._user_env_file) if self._user_env_file else {}
+        return read_env_file(self.layout.env_file) | user
 
     def env_files(self) -> list[Path]:
         """Return the settings files that exist, in the order in which later ones win."""
@@ -246,13 +248,13 @@ class LocalStack:
     ) -> None:
         """Write every configuration, then have a supervisor work by it, the running one or a new one."""
         prepare_settings(self.layout, self.ports)
-        self._write_overrides(overrides)
-        settings = self.settings()
+        settings = self._settings_of_files() | dict(overrides)
         changed = prepare_servers(self.layout, self.ports, settings)
         # An instance that is only coming gets no request yet, and one that is to go none any more.
         instances = [program for program in table if program.family in SERVICES]
         absent = [p.name for p in instances if self._supervisor.is_alive() and is_port_free(p.ports[0])]
         self._front_door(binaries).configure(settings, replicas, drained=absent)
+        self._write_overrides(overrides)  # only now: what nginx refuses must not stay
         prepare_supervisor(self.layout, table, self._all_env_files(), settings)
         if not self._supervisor.is_alive():
             session = recorded_session(self.layout.supervisor_pid)
@@ -365,7 +367,8 @@ class LocalStack:
 
 def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
     """Return how many instances of each service a running system has; 1 when nothing runs."""
-    return max(1, sum(name.startswith("brain-") for name in processes))
+    counts = (sum(name.startswith(f"{service}-") for name in processes) for service in SERVICES)
+    return max(1, *counts)
 
 
 def is_port_free(port: int) -> bool:

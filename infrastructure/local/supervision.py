@@ -101,9 +101,10 @@ class Supervisor:
 
     def adopt(self, name: str) -> None:
         """Take over a rewritten configuration for one stopped program; the others keep theirs."""
-        [[_added, changed, _removed]] = self._call("reloadConfig")
+        [[added, changed, _removed]] = self._call("reloadConfig")
         if name in changed:
             self._call("removeProcessGroup", name)
+        if name in {*added, *changed}:  # added: whoever did this before was killed between the two
             self._call("addProcessGroup", name)
 
     def processes(self) -> dict[str, ProcessInfo]:

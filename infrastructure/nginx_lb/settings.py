@@ -22,6 +22,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {"tradingview": TRADINGVIEW, "loopback": 
 AUTO = "auto"
 ANY = "any"
 
+PROXY_PREFIX_MIN = 8
+"""A trusted network wider than this is a slip: no proxy has so many addresses, and everybody in it is believed."""
+
 FLOOD_WINDOWS = 50
 """BRAIN counts what one address sends in windows: refused, entries, and the exits of each symbol. nginx lets
 through what fills this many of them: it refuses no exit that BRAIN would take (docs/decisions/0018)."""
@@ -49,10 +52,11 @@ def _networks(value: object) -> object:
 def _network(text: str) -> Network:
     try:
         return ip_network(text)
-    except ValueError as error:
-        loose = _loose(text)
-        hint = f"; write {loose}" if loose else ", like 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
-        raise ValueError(f"{text!r} is not an address or a network ({error}){hint}") from None
+    except ValueError:
+        if (loose := _loose(text)) is not None:
+            raise ValueError(f"{text!r} names an address inside a network; write {loose}") from None
+        example = "203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+        raise ValueError(f"{text!r} is not an address or a network like {example}") from None
 
 
 def _loose(text: str) -> Network | None:
@@ -162,9 +166,9 @@ class FrontDoorSettings(BaseModel):
             raise ValueError(
                 "PHOENIX_TLS_CERTIFICATE and PHOENIX_TLS_KEY belong together: set both or neither"
             )
-        if any(network.prefixlen == 0 for network in self.nginx_trusted_proxies):
+        if any(network.prefixlen < PROXY_PREFIX_MIN for network in self.nginx_trusted_proxies):
             raise ValueError(
-                "PHOENIX_NGINX_TRUSTED_PROXIES must not hold the whole internet: anybody could then claim to"
+                "PHOENIX_NGINX_TRUSTED_PROXIES holds half the internet: anybody there could claim to"
                 " be TradingView. Name the addresses of your proxy"
             )
         if self.webhook_allowed_networks == ():
