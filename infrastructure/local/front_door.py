@@ -4,6 +4,8 @@ put back when nginx does not take it.
 It knows files and nginx's processes; what stands in the files is `infrastructure.nginx_lb`'s.
 """
 
+import hashlib
+import json
 import os
 import pwd
 import shutil
@@ -69,14 +71,16 @@ class FrontDoor:
         before = self._files()
         if files != before:
             self._try_out(templates, wanted, where)
+            self._note.unlink(missing_ok=True)
             self._write(files)
-        if not self._is_behind():
+        if self._in_force() == _digest(files):
             return
         try:
             self._reload()
         except PreparationError:
             self._write(before)
             raise
+        write_private(self._note, _digest(files))
 
     def drain(self, settings: Mapping[str, str], replicas: int, drained: Collection[str]) -> None:
         """Let only the other instances have new requests, and wait for those in work; nobody gives all back.
@@ -99,10 +103,13 @@ class FrontDoor:
             else:
                 (self._layout.nginx / name).unlink(missing_ok=True)
 
-    def _is_behind(self) -> bool:
-        """Tell whether a worker is older than the files: their writer may have died before telling nginx."""
-        written_at = max(path.stat().st_mtime for path in self._layout.nginx.glob("*.conf"))
-        return any(_started_at(worker) < written_at for worker in self._workers() if not _is_leaving(worker))
+    @property
+    def _note(self) -> Path:
+        """Holds which files nginx was last told of: their writer may die before he tells it."""
+        return self._layout.nginx / "in_force"
+
+    def _in_force(self) -> str | None:
+        return self._note.read_text(encoding="utf-8") if self._note.exists() else None
 
     def _try_out(self, templates: Mapping[str, str], settings: FrontDoorSettings, where: Addresses) -> None:
         """Let nginx itself judge the configuration, in a directory beside the real one."""
@@ -144,20 +151,20 @@ class FrontDoor:
 
     def _has_taken_over(self, before: set[int]) -> bool:
         workers = self._workers()
-        serving = {worker.pid for worker in workers if not _is_leaving(worker)}
+        serving = {worker.pid for worker in workers if not is_leaving(worker)}
         return bool(serving) and not serving & before
 
     def _await_old_workers(self) -> None:
         """Wait until the requests that were in work before the last reload are answered, 5 s at most."""
         deadline = time.monotonic() + DRAIN_PATIENCE_S
-        while any(map(_is_leaving, self._workers())) and time.monotonic() < deadline:
+        while any(map(is_leaving, self._workers())) and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
     def _master(self) -> psutil.Process | None:
         if not self._supervisor.is_alive():
             return None
         process = self._supervisor.processes().get("nginx")
-        if process is None or process.state != "RUNNING" or process.pid is None:
+        if process is None or process.state not in {"STARTING", "RUNNING"} or process.pid is None:
             return None
         try:
             return psutil.Process(process.pid)
@@ -172,18 +179,16 @@ class FrontDoor:
             return []
 
 
-def _is_leaving(worker: psutil.Process) -> bool:
+def is_leaving(worker: psutil.Process) -> bool:
+    """Tell whether a worker of nginx takes no request any more."""
     try:
         return LEAVING in " ".join(worker.cmdline())
     except psutil.NoSuchProcess:  # gone, or a zombie
         return False
 
 
-def _started_at(worker: psutil.Process) -> float:
-    try:
-        return worker.create_time()
-    except psutil.NoSuchProcess:
-        return float("inf")
+def _digest(files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse_missing_files(settings: FrontDoorSettings) -> None:

@@ -23,7 +23,7 @@ AUTO = "auto"
 ANY = "any"
 
 PROXY_PREFIX_MIN = 8
-"""A trusted network wider than this is a slip: no proxy has so many addresses, and everybody in it is believed."""
+"""A trusted network wider than this is a slip: no proxy has so many addresses, and all in it are believed."""
 
 FLOOD_WINDOWS = 50
 """BRAIN counts what one address sends in windows: refused, entries, and the exits of each symbol. nginx lets
@@ -123,7 +123,7 @@ class FrontDoorSettings(BaseModel):
         description="Requests of one address in work at the same time on the public port.",
     )
     dashboard_logins_per_minute: int = Field(
-        10, ge=1, le=600, description="Attempts to log in to the dashboard from one address in a minute."
+        10, ge=2, le=600, description="Attempts to log in to the dashboard from one address in a minute."
     )
     tls_certificate: Annotated[Path | None, BeforeValidator(_absent)] = Field(
         None, description="File with the certificate chain (PEM); with the key it opens the TLS port."
@@ -168,8 +168,8 @@ class FrontDoorSettings(BaseModel):
             )
         if any(network.prefixlen < PROXY_PREFIX_MIN for network in self.nginx_trusted_proxies):
             raise ValueError(
-                "PHOENIX_NGINX_TRUSTED_PROXIES holds half the internet: anybody there could claim to"
-                " be TradingView. Name the addresses of your proxy"
+                f"PHOENIX_NGINX_TRUSTED_PROXIES names a network wider than /{PROXY_PREFIX_MIN}: everybody"
+                " in it could claim to be TradingView. Name the addresses of your proxy"
             )
         if self.webhook_allowed_networks == ():
             raise ValueError("PHOENIX_WEBHOOK_ALLOWED_NETWORKS names nobody: nobody could send an alert")
