@@ -4,6 +4,7 @@ It parses and calls; exit status 0 done, 1 failed, 2 wrong usage.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from infrastructure.containers.home import HOME, container_layout
 from infrastructure.containers.preparation import prepare
 from infrastructure.local.settings_file import read_env_file
+from infrastructure.nginx_lb.settings import FrontDoorError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,13 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except OSError as error:
+    except (OSError, FrontDoorError) as error:
         sys.stderr.write(f"FAILED: {error}\n")
         return 1
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    prepare(options.home, highly_available=options.ha)
+    prepare(options.home, os.environ, highly_available=options.ha)
     sys.stdout.write(f"{options.home} is ready\n")
     return 0
 

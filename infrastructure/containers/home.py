@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 
 from infrastructure.local.layout import Layout
 from infrastructure.local.ports import SERVICES, Ports
+from infrastructure.nginx_lb.placeholders import Addresses
 from infrastructure.paper_exchange.config import PaperSettings
 from infrastructure.postgres.replication import ReplicationSettings
 from services.brain.config import BrainSettings
@@ -39,8 +40,6 @@ HOSTS: Mapping[str, str] = {
 
 DNS_SERVER = "127.0.0.11"
 """Docker's own, the same in every container."""
-DNS_VALID_S = 5
-"""How long nginx may go on asking an instance that is gone; it also marks those that fail."""
 
 OUR_USER = 10_001
 SERVER_USER = 999
@@ -107,25 +106,12 @@ def settings_for(reader: str, settings: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in settings.items() if key in known}
 
 
-def front_door_values(layout: Layout, ports: Ports) -> dict[str, str]:
-    """Return the values of the templates in infrastructure/nginx_lb.
-
-    Replicas come and go without a word to nginx: it looks their addresses up again and again. The second
-    server line is the last resort when all have failed a while ago, see upstream.conf.
-    """
-    values = {
-        "PHOENIX_NGINX_USER": "",
-        "PHOENIX_NGINX_DIR": str(layout.nginx),
-        "PHOENIX_PUBLIC_LISTEN": f"{ports.listen}:{ports.of('nginx')}",
-    }
-    for service in SERVICES:
-        instance = f"{service}:{ports.instance(service, 0)}"
-        values[f"PHOENIX_{service.upper()}_LISTEN"] = f"{ports.listen}:{ports.of(service)}"
-        values[f"PHOENIX_{service.upper()}_SERVERS"] = "\n    ".join(
-            (
-                f"resolver {DNS_SERVER} valid={DNS_VALID_S}s ipv6=off;",
-                f"server {instance} resolve max_fails=3 fail_timeout=30s;",
-                f"server {instance} resolve max_fails=0 backup;",
-            )
-        )
-    return values
+def front_door_addresses(layout: Layout, ports: ContainerPorts) -> Addresses:
+    """Return where nginx listens and what is behind it: replicas come and go without a word to nginx."""
+    return Addresses(
+        directory=str(layout.nginx),
+        public=f"{ports.listen}:{ports.of('nginx')}",
+        services={service: f"{ports.listen}:{ports.of(service)}" for service in SERVICES},
+        instances={service: (f"{service}:{ports.instance(service, 0)}",) for service in SERVICES},
+        resolver=DNS_SERVER,
+    )

@@ -17,13 +17,15 @@ from infrastructure.containers.home import (
     SETTINGS_OF,
     ContainerPorts,
     container_layout,
-    front_door_values,
+    front_door_addresses,
     settings_for,
 )
 from infrastructure.local import rendering
 from infrastructure.local.layout import REPOSITORY, Layout
 from infrastructure.local.preparation import prepare_rabbitmq
 from infrastructure.local.settings_file import SECRET_BYTES, ensure_env_file, write_private
+from infrastructure.nginx_lb.placeholders import TEMPLATES, configuration
+from infrastructure.nginx_lb.settings import read as read_front_door
 from infrastructure.postgres.replication import ROLE as REPLICATION_ROLE
 
 INFRASTRUCTURE = REPOSITORY / "infrastructure"
@@ -36,10 +38,16 @@ HIGHLY_AVAILABLE = frozenset({"rabbitmq-2", "rabbitmq-3", "redis-replica", "post
 Files = dict[Path, str]
 
 
-def prepare(home: Path, *, highly_available: bool = False, hand_over: bool = True) -> None:
+def prepare(
+    home: Path, environment: Mapping[str, str], *, highly_available: bool = False, hand_over: bool = True
+) -> None:
     """Bring the home up to date; without `hand_over` everything stays with the user who calls.
 
-    Secrets are made once; running it again changes nothing but what follows from the code.
+    Secrets are made once; running it again changes nothing but what follows from the code and from the
+    `environment`, whose settings win over the home's.
+
+    Raises:
+        FrontDoorError: a setting of nginx cannot be used; nothing but missing secrets was written.
     """
     layout, ports = container_layout(home), ContainerPorts()
     directories = [name for name in OWNERS if highly_available or name not in HIGHLY_AVAILABLE]
@@ -49,6 +57,7 @@ def prepare(home: Path, *, highly_available: bool = False, hand_over: bool = Tru
     settings = ensure_env_file(layout.env_file, ports, extra)
     prepare_rabbitmq(layout, INFRASTRUCTURE / "rabbitmq", settings["PHOENIX_AMQP_PASSWORD"])
     files = _settings_files(home, settings) | _configurations(layout, ports, settings)
+    files |= _front_door(layout, ports, {**settings, **environment})
     if highly_available:
         files |= _companions(layout, ports, settings, files)
     for path, text in files.items():
@@ -67,7 +76,6 @@ def _settings_files(home: Path, settings: Mapping[str, str]) -> Files:
 
 def _configurations(layout: Layout, ports: ContainerPorts, settings: Mapping[str, str]) -> Files:
     """Return what the servers read, from the sources and by the functions of the local start."""
-    door = front_door_values(layout, ports)
     return {
         layout.rabbitmq / "rabbitmq.conf": rendering.rabbitmq_conf(
             _source("rabbitmq/rabbitmq.conf"), layout, ports
@@ -83,11 +91,14 @@ def _configurations(layout: Layout, ports: ContainerPorts, settings: Mapping[str
         layout.postgres.parent / "admin.password": settings["PHOENIX_ADMIN_DB_PASSWORD"],
         layout.home / "grafana" / "admin.password": settings["PHOENIX_GRAFANA_PASSWORD"],
         layout.home / "alertmanager" / "notify.key": settings["PHOENIX_API_KEY"],
-        **{
-            layout.nginx / name: rendering.fill_template(_source(f"nginx_lb/{name}"), door)
-            for name in ("nginx.conf", "upstream.conf")
-        },
     }
+
+
+def _front_door(layout: Layout, ports: ContainerPorts, settings: Mapping[str, str]) -> Files:
+    templates = {name: _source(f"nginx_lb/{name}") for name in TEMPLATES}
+    where = front_door_addresses(layout, ports)
+    filled = configuration(templates, read_front_door(settings), where)
+    return {layout.nginx / name: text for name, text in filled.items()}
 
 
 def _companions(layout: Layout, ports: ContainerPorts, settings: Mapping[str, str], files: Files) -> Files:

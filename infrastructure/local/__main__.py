@@ -1,11 +1,13 @@
-"""`python -m infrastructure.local start|stop|status|env`: the local stack from the command line.
+"""`python -m infrastructure.local start|roll|stop|status|env`: the local stack from the command line.
 
-It parses, calls `LocalStack` and prints; exit status 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+It parses, calls `LocalStack` and prints; exit status 0 done, 1 failed, 2 wrong usage, 3 refused and nothing
+touched, 130 interrupted.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from infrastructure.local.plan import UnknownProgramError
 from infrastructure.local.ports import REPLICAS_MAX
 from infrastructure.local.preparation import PreparationError
 from infrastructure.local.report import status_table, summary
+from infrastructure.local.rolling import RollRefused
 from infrastructure.local.settings_file import PORT_BASE_KEY
 from infrastructure.local.stack import LocalStack
 from infrastructure.local.supervision import SupervisorError
@@ -26,6 +29,7 @@ from infrastructure.local.supervision import SupervisorError
 NOT_OVERRIDES = frozenset({PORT_BASE_KEY, "PHOENIX_HOME", "PHOENIX_ENV_FILE"})
 """These steer the stack itself; every other PHOENIX_* of the shell counts as a setting for this run."""
 
+EXIT_REFUSED = 3
 EXIT_INTERRUPTED = 130
 
 FAILURES = (StartError, PreparationError, MissingServerError, SupervisorError, OSError)
@@ -42,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("\nInterrupted. What came up keeps running; ./scripts/stop.sh stops it.")
         return EXIT_INTERRUPTED
+    except RollRefused as error:
+        _say(f"\nREFUSED: {error}")
+        return EXIT_REFUSED
     except FAILURES as error:
         _say(f"\nFAILED: {error}")
         return 1
@@ -64,6 +71,17 @@ def _start(options: argparse.Namespace) -> int:
     partial = bool(options.only or options.without)
     whole = summary(stack.layout, stack.settings(), stack.ports, is_watched=not options.no_monitoring)
     _show(status_table(stack.status()) if partial else whole)
+    return 0
+
+
+def _roll(options: argparse.Namespace) -> int:
+    stack = _stack()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the instance in hand comes back either way
+    started = time.monotonic()
+    _say(f"Restarting Phoenix 95 in {stack.layout.home}, one instance after the other")
+    stack.roll(options.names, with_gap=options.with_gap)
+    _say(f"Done after {time.monotonic() - started:.1f} s")
+    _show(status_table(stack.status()))
     return 0
 
 
@@ -137,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m infrastructure.local", description=__doc__.splitlines()[0]
     )
-    commands = parser.add_subparsers(required=True, metavar="start|stop|status|env")
+    commands = parser.add_subparsers(required=True, metavar="start|roll|stop|status|env")
     start = commands.add_parser("start", help="bring everything up and wait until it is ready")
     start.add_argument(
         "--replicas", type=_replicas, metavar="N", help="instances of each service, 1..4 (default 1)"
@@ -156,6 +174,19 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting for this run only",
     )
     start.set_defaults(run=_start)
+    roll = commands.add_parser("roll", help="restart instances one after the other, each out of nginx first")
+    roll.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="services (brain) or instances (brain-0); market_feed and paper_exchange only when named",
+    )
+    roll.add_argument(
+        "--with-gap",
+        action="store_true",
+        help="restart also what has no second instance; nobody answers meanwhile",
+    )
+    roll.set_defaults(run=_roll)
     commands.add_parser("stop", help="stop everything").set_defaults(run=_stop)
     status = commands.add_parser("status", help="show every program")
     status.add_argument("--json", action="store_true")

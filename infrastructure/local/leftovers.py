@@ -116,6 +116,16 @@ def listeners(ports: Iterable[int]) -> dict[int, psutil.Process]:
     return found
 
 
+def holders(ports: Iterable[int]) -> str:
+    """Return the ports with who listens there, for a person."""
+    ports = list(ports)
+    found = listeners(ports)
+    return ", ".join(
+        f"{port} ({found[port].name()}, pid {found[port].pid})" if port in found else str(port)
+        for port in ports
+    )
+
+
 def stop_process(process: psutil.Process, *, patience_s: float) -> None:
     """End a process politely, and by force when it is still there after `patience_s`."""
     _signal(process, signal.SIGTERM)

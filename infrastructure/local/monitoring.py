@@ -10,7 +10,6 @@ from pathlib import Path
 from infrastructure.local.layout import REPOSITORY, Binaries, Layout
 from infrastructure.local.plan import Probe, ProbeKind, Program
 from infrastructure.local.ports import SERVICES, Ports
-from infrastructure.local.rendering import fill_template
 from infrastructure.local.settings_file import write_private
 from infrastructure.monitoring.targets import (
     GROUP_WAIT_S,
@@ -19,6 +18,7 @@ from infrastructure.monitoring.targets import (
     alertmanager_values,
     prometheus_values,
 )
+from infrastructure.templates import fill_template
 
 FAMILY = "monitoring"
 

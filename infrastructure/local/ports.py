@@ -16,6 +16,8 @@ SERVICES = ("brain", "risk", "execute", "notify")
 
 OFFSETS = {
     "nginx": 80,  # the public webhook
+    "nginx_redirect": 83,  # plain HTTP that is sent on to TLS, when there are certificates
+    "nginx_tls": 84,
     "brain": 100,  # nginx, balanced over the instances; so the next three
     "risk": 101,
     "execute": 102,

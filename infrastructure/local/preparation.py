@@ -4,6 +4,7 @@ It knows the file system and `initdb`; it must never start a server that outlive
 """
 
 import hashlib
+import json
 import os
 import pwd
 import secrets
@@ -16,12 +17,11 @@ from infrastructure.local.layout import REPOSITORY, Binaries, Layout, postgres_u
 from infrastructure.local.plan import Program
 from infrastructure.local.ports import Ports
 from infrastructure.local.settings_file import ensure_env_file, write_private
+from infrastructure.nginx_lb.settings import OWN_KEYS
 
 ADMIN_ROLE = "phoenix_admin"
 DATABASE = "phoenix"
 INITDB_TIMEOUT_S = 120
-
-NGINX_WORKER_USERS = ("www-data", "nobody")
 
 PASSED_ON = (
     "PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
@@ -39,8 +39,8 @@ def prepare_settings(layout: Layout, ports: Ports) -> dict[str, str]:
     return ensure_env_file(layout.env_file, ports, {"PHOENIX_PAPER_DATA_DIR": str(layout.paper_exchange)})
 
 
-def prepare_servers(layout: Layout, ports: Ports, replicas: int, settings: Mapping[str, str]) -> set[str]:
-    """Render the configurations of Redis, RabbitMQ and nginx; return the programs with a changed one."""
+def prepare_servers(layout: Layout, ports: Ports, settings: Mapping[str, str]) -> set[str]:
+    """Render the configurations of Redis and RabbitMQ; return the programs with a changed one."""
     infrastructure = REPOSITORY / "infrastructure"
     prepare_rabbitmq(layout, infrastructure / "rabbitmq", settings["PHOENIX_AMQP_PASSWORD"])
     rabbitmq_base = (infrastructure / "rabbitmq/rabbitmq.conf").read_text(encoding="utf-8")
@@ -51,10 +51,6 @@ def prepare_servers(layout: Layout, ports: Ports, replicas: int, settings: Mappi
             redis_base, layout, ports.of("redis"), settings["PHOENIX_REDIS_PASSWORD"]
         ),
     }
-    values = rendering.nginx_values(layout, ports, replicas, _nginx_worker_user())
-    for name in ("nginx.conf", "upstream.conf"):
-        template = (infrastructure / "nginx_lb" / name).read_text(encoding="utf-8")
-        rendered[layout.nginx / name] = rendering.fill_template(template, values)
     return {path.parent.name for path, text in rendered.items() if _write_if_changed(path, text)}
 
 
@@ -65,22 +61,24 @@ def _write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
-def prepare_supervisor(layout: Layout, table: Iterable[Program], env_files: Sequence[Path]) -> None:
+def prepare_supervisor(
+    layout: Layout, table: Iterable[Program], env_files: Sequence[Path], settings: Mapping[str, str]
+) -> None:
     """Write supervisord's configuration.
 
     A digest of the settings stands in the services' environment: changed settings change the configuration,
-    and supervisord then restarts exactly the programs that read them.
+    and supervisord then restarts exactly the programs that read them. What nginx alone reads does not count.
     """
-    digest = hashlib.sha256()
-    for path in env_files:
-        digest.update(path.read_bytes() + b"\0")
-    environment = service_environment(layout, env_files) | {
-        "PHOENIX_SETTINGS_DIGEST": digest.hexdigest()[:12]
-    }
+    environment = service_environment(layout, env_files) | {"PHOENIX_SETTINGS_DIGEST": _digest(settings)}
     run_as = "root" if os.getuid() == 0 else None
     write_private(
         layout.supervisor_conf, rendering.supervisor_conf(table, layout, environment, run_as=run_as)
     )
+
+
+def _digest(settings: Mapping[str, str]) -> str:
+    read_by_services = {key: value for key, value in settings.items() if key not in OWN_KEYS}
+    return hashlib.sha256(json.dumps(read_by_services, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def service_environment(layout: Layout, env_files: Sequence[Path]) -> dict[str, str]:
@@ -165,15 +163,3 @@ def prepare_rabbitmq(layout: Layout, source: Path, password: str) -> None:
             secrets.token_bytes(4),
         ),
     )
-
-
-def _nginx_worker_user() -> str | None:
-    if os.getuid() != 0:
-        return None
-    for name in NGINX_WORKER_USERS:
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise PreparationError(f"nginx's workers need one of these users: {', '.join(NGINX_WORKER_USERS)}")

@@ -6,7 +6,6 @@ It must never read or write a file; `preparation` does that.
 import base64
 import hashlib
 import json
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from infrastructure.local.layout import Layout
 from infrastructure.local.plan import Program
 from infrastructure.local.ports import LOOPBACK, SERVICES, Ports
+from infrastructure.nginx_lb.placeholders import Addresses
 
 LOG_BYTES_MAX = 10_000_000
 LOG_BACKUPS = 3
@@ -25,32 +25,33 @@ START_RETRIES = 10_000
 BROKER_USER = "phoenix"
 VIRTUAL_HOST = "/trading"
 
-_PLACEHOLDER = re.compile(r"\$\{(PHOENIX_[A-Z_]+)\}")
 
-
-def fill_template(text: str, values: Mapping[str, str]) -> str:
-    """Replace every ${PHOENIX_…}; nginx's own $variables stay. An unknown placeholder is a KeyError."""
-    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
-
-
-def nginx_values(layout: Layout, ports: Ports, replicas: int, worker_user: str | None) -> dict[str, str]:
-    """Return the values of the templates in infrastructure/nginx_lb."""
-    values = {
-        "PHOENIX_NGINX_USER": f"user {worker_user};" if worker_user else "",
-        "PHOENIX_NGINX_DIR": str(layout.nginx),
-        "PHOENIX_PUBLIC_LISTEN": f"127.0.0.1:{ports.of('nginx')}",
+def nginx_addresses(
+    layout: Layout, ports: Ports, replicas: int, worker_user: str | None, drained: Iterable[str] = ()
+) -> Addresses:
+    """Return where nginx listens and what is behind it, all on loopback; `drained` are names of instances."""
+    instances = {
+        service: {
+            f"{service}-{index}": _loopback(ports.instance(service, index)) for index in range(replicas)
+        }
+        for service in SERVICES
     }
-    for service in SERVICES:
-        instances = [f"127.0.0.1:{ports.instance(service, i)}" for i in range(replicas)]
-        values[f"PHOENIX_{service.upper()}_LISTEN"] = f"127.0.0.1:{ports.of(service)}"
-        values[f"PHOENIX_{service.upper()}_SERVERS"] = "\n    ".join(_upstream_servers(instances))
-    return values
+    return Addresses(
+        directory=str(layout.nginx),
+        public=_loopback(ports.of("nginx")),
+        tls=_loopback(ports.of("nginx_tls")),
+        redirect=_loopback(ports.of("nginx_redirect")),
+        services={service: _loopback(ports.of(service)) for service in SERVICES},
+        instances={service: tuple(named.values()) for service, named in instances.items()},
+        worker_user=worker_user,
+        drained=frozenset(
+            address for named in instances.values() for name, address in named.items() if name in set(drained)
+        ),
+    )
 
 
-def _upstream_servers(instances: list[str]) -> list[str]:
-    checked = [f"server {address} max_fails=3 fail_timeout=30s;" for address in instances]
-    last_resort = [f"server {address} max_fails=0 backup;" for address in instances]
-    return checked + (last_resort if len(instances) > 1 else [])
+def _loopback(port: int) -> str:
+    return f"127.0.0.1:{port}"
 
 
 def redis_conf(base: str, layout: Layout, port: int, password: str, listen: str = LOOPBACK) -> str:

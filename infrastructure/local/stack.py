@@ -17,6 +17,7 @@ from pathlib import Path
 
 from infrastructure.local.bring_up import BringUp, StartError, Task
 from infrastructure.local.database import prepare_database
+from infrastructure.local.front_door import FrontDoor
 from infrastructure.local.layout import (
     Binaries,
     MissingServerError,
@@ -26,7 +27,7 @@ from infrastructure.local.layout import (
     postgres_user,
 )
 from infrastructure.local.leftovers import (
-    listeners,
+    holders,
     live_process,
     recorded_session,
     stop_leftovers,
@@ -35,7 +36,7 @@ from infrastructure.local.leftovers import (
 from infrastructure.local.monitoring import FAMILY as MONITORING
 from infrastructure.local.monitoring import monitoring_programs, prepare_monitoring
 from infrastructure.local.plan import Program, programs, select, stop_waves
-from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, Ports
+from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, SERVICES, Ports
 from infrastructure.local.preparation import (
     prepare_postgres,
     prepare_servers,
@@ -44,6 +45,7 @@ from infrastructure.local.preparation import (
     service_environment,
 )
 from infrastructure.local.probes import Prober
+from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
 from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file, write_private
 from infrastructure.local.supervision import STOP_MARGIN_S, ProcessInfo, Supervisor, SupervisorError
 
@@ -131,8 +133,45 @@ class LocalStack:
             self._configure(table, count, overrides or {}, binaries, watched=watched)
             self._refuse_foreign_ports(chosen)
             prober = Prober(self.settings(), binaries)
-            bring_up = BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
-            bring_up.run(chosen, self._tasks(chosen, binaries))
+            self._bring_up(prober).run(chosen, self._tasks(chosen, binaries))
+            self._front_door(binaries).configure(self.settings(), count)
+
+    def roll(self, names: Iterable[str] = (), *, with_gap: bool = False) -> None:
+        """Restart instances one after the other, each out of nginx first, with today's code and settings.
+
+        Args:
+            names: services or single instances; none are all services.
+            with_gap: restart also what has no second instance.
+
+        Raises:
+            RollRefused: it would leave a gap, or something is not as it should be; nothing was touched.
+            StartError, PreparationError, SupervisorError: it ended half-way; a second call completes it.
+            UnknownProgramError: no such program.
+        """
+        if not self._supervisor.is_alive():
+            raise RollRefused("Phoenix 95 is not running: ./scripts/start.sh starts it")
+        binaries = find_binaries()
+        with self._lock():
+            count = instances_in(self._running_processes())
+            table = self._table(binaries, count)
+            chosen = rollable(table, names)
+            prepare_settings(self.layout, self.ports)
+            prober = Prober(self.settings(), binaries)
+            rolling = RollingRestart(
+                table=table,
+                supervisor=self._supervisor,
+                drain=lambda names: self._front_door(binaries).drain(self.settings(), count, names),
+                answers=prober.answers,
+                bring_up=lambda program: self._bring_up(prober).run([program], []),
+                tell=self._tell,
+            )
+            rolling.check(chosen, with_gap=with_gap)
+            prepare_supervisor(self.layout, table, self._all_env_files(), self.settings())
+            self._bring_up(prober).run([], self._tasks(table, binaries))
+            rolling.run(chosen)
+
+    def _bring_up(self, prober: Prober) -> BringUp:
+        return BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
 
     def stop(self) -> list[str]:
         """Stop everything, also what a dead supervisor left behind, and return what was found running."""
@@ -178,15 +217,16 @@ class LocalStack:
 
     def settings(self) -> dict[str, str]:
         """Return the values of phoenix.env, the user's file and this run's overrides; the later ones win."""
-        values: dict[str, str] = {}
-        for path in self.env_files():
-            values |= read_env_file(path)
-        return values
+        return self._settings_of_files() | read_env_file(self.layout.overrides_file)
+
+    def _settings_of_files(self) -> dict[str, str]:
+        """Return what holds for every run."""
+        user = read_env_file(self._user_env_file) if self._user_env_file else {}
+        return read_env_file(self.layout.env_file) | user
 
     def env_files(self) -> list[Path]:
         """Return the settings files that exist, in the order in which later ones win."""
-        candidates = (self.layout.env_file, self._user_env_file, self.layout.overrides_file)
-        return [path for path in candidates if path and path.exists()]
+        return [path for path in self._all_env_files() if path.exists()]
 
     def stop_program(self, name: str) -> None:
         """Stop one program and wait until it is gone; it stays away until it is restarted."""
@@ -208,8 +248,7 @@ class LocalStack:
             StartError: it did not come up.
         """
         prober = Prober(self.settings(), find_binaries())
-        bring_up = BringUp(self._supervisor, prober.answers, self.layout.log_of, self._tell)
-        bring_up.run([self._program(name)], [])
+        self._bring_up(prober).run([self._program(name)], [])
 
     def kill_program(self, name: str, signal_number: int = signal.SIGKILL) -> int:
         """Send a signal (SIGKILL: the supervisor restarts the program) and return the process id it hit.
@@ -233,12 +272,17 @@ class LocalStack:
         watched: bool,
     ) -> None:
         """Write every configuration, then have a supervisor work by it, the running one or a new one."""
-        settings = prepare_settings(self.layout, self.ports)
-        changed = prepare_servers(self.layout, self.ports, replicas, settings)
-        self._write_overrides(overrides)
+        prepare_settings(self.layout, self.ports)
+        settings = self._settings_of_files() | dict(overrides)
+        changed = prepare_servers(self.layout, self.ports, settings)
+        # An instance that is only coming gets no request yet, and one that is to go none any more.
+        instances = [program for program in table if program.family in SERVICES]
+        absent = [p.name for p in instances if self._supervisor.is_alive() and is_port_free(p.ports[0])]
+        self._front_door(binaries).configure(settings, replicas, drained=absent)
         if watched:
-            changed |= prepare_monitoring(self.layout, self.ports, replicas, self.settings())
-        prepare_supervisor(self.layout, table, self.env_files())
+            changed |= prepare_monitoring(self.layout, self.ports, replicas, settings)
+        self._write_overrides(overrides)  # only now: what nginx refuses must not stay
+        prepare_supervisor(self.layout, table, self._all_env_files(), settings)
         if not self._supervisor.is_alive():
             session = recorded_session(self.layout.supervisor_pid)
             if (deaf := live_process(self.layout.supervisor_pid)) is not None:
@@ -247,9 +291,17 @@ class LocalStack:
             self._supervisor.launch(binaries, end_with_parent=self._end_with_parent)
             return
         self._supervisor.apply_configuration()
-        self._supervisor.stop(changed - {"nginx"}, timeout_s=SHUTDOWN_TIMEOUT_S)
-        if "nginx" in changed and self._supervisor.processes()["nginx"].state == "RUNNING":
-            self._supervisor.signal("nginx", signal.SIGHUP)  # takes over without refusing a request
+        self._supervisor.stop(changed, timeout_s=SHUTDOWN_TIMEOUT_S)
+
+    def _all_env_files(self) -> list[Path]:
+        """Return the settings files, existing or not: services skip what is missing, and need no restart for
+        a file that comes or goes without changing a setting of theirs.
+        """
+        candidates = (self.layout.env_file, self._user_env_file, self.layout.overrides_file)
+        return [path for path in candidates if path]
+
+    def _front_door(self, binaries: Binaries) -> FrontDoor:
+        return FrontDoor(self.layout, self.ports, binaries, self._supervisor)
 
     def _tasks(self, chosen: Iterable[Program], binaries: Binaries) -> list[Task]:
         """Return the work around PostgreSQL, when that is among the chosen programs."""
@@ -273,13 +325,8 @@ class LocalStack:
         taken = [port for port in wanted if not is_port_free(port)]
         if not taken:
             return
-        holders = listeners(taken)
-        names = [
-            f"{port} ({holders[port].name()}, pid {holders[port].pid})" if port in holders else str(port)
-            for port in taken
-        ]
         raise StartError(
-            f"these ports are taken: {', '.join(names)}\n"
+            f"these ports are taken: {holders(taken)}\n"
             f"Stop what holds them, or choose other ports: PHOENIX_PORT_BASE=9000 ./scripts/start.sh"
         )
 
@@ -370,7 +417,8 @@ def _require_monitoring(binaries: Binaries) -> None:
 
 def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
     """Return how many instances of each service a running system has; 1 when nothing runs."""
-    return max(1, sum(name.startswith("brain-") for name in processes))
+    counts = (sum(name.startswith(f"{service}-") for name in processes) for service in SERVICES)
+    return max(1, *counts)
 
 
 def is_port_free(port: int) -> bool:

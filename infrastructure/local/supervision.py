@@ -99,6 +99,14 @@ class Supervisor:
         for name in [*added, *changed]:
             self._call("addProcessGroup", name)
 
+    def adopt(self, name: str) -> None:
+        """Take over a rewritten configuration for one stopped program; the others keep theirs."""
+        [[added, changed, _removed]] = self._call("reloadConfig")
+        if name in changed:
+            self._call("removeProcessGroup", name)
+        if name in {*added, *changed}:  # added: whoever did this before was killed between the two
+            self._call("addProcessGroup", name)
+
     def processes(self) -> dict[str, ProcessInfo]:
         """Return every program supervisord knows, by name."""
         return {str(entry["name"]): _process_info(entry) for entry in self._call("getAllProcessInfo")}

@@ -1,17 +1,14 @@
 """nginx for real, before stand-in services: what it lets through, retries, answers itself and never logs."""
 
 import asyncio
-import contextlib
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import psutil
 import pytest
-from aiohttp import WSMsgType, web
 from websockets.asyncio.client import connect
 
 from infrastructure.local.layout import REPOSITORY
@@ -20,110 +17,27 @@ from infrastructure.local.ports import SERVICES
 from infrastructure.local.stack import LocalStack
 from services.brain.message_publisher import CONFIRM_TIMEOUT_S
 from services.brain.rate_limit import ANSWER_TIMEOUT_S
+from tests.eventually import eventually
+from tests.integration.front_door_world import FrontDoor, StandIn, front_door, serve
 from tests.servers import throwaway_stack
 
-REPLICAS = 2
 LOG_TIMEOUT_S = 5.0
-POLL_S = 0.05
 BODY_LIMIT_BYTES = 16 * 1024
 TRADINGVIEW_PATIENCE_S = 3.0
 TOKEN = "a-token-nobody-may-read-in-a-log"
 
 
-@dataclass
-class StandIn:
-    """A service instance that answers with what the test sets, and remembers what it was asked."""
-
-    name: str
-    status: int = 200
-    thawed: asyncio.Event = field(default_factory=asyncio.Event)
-    requests: list[web.Request] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        if request.path == "/health":
-            return web.Response(text="alive")
-        if request.path == "/ws":
-            return await self._echo(request)
-        self.requests.append(request)
-        await self.thawed.wait()
-        return web.json_response({"answered_by": self.name}, status=self.status)
-
-    async def _echo(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await socket.send_str(message.data)
-        return socket
-
-
-@dataclass
-class FrontDoor:
-    """nginx with two stand-ins for each service."""
-
-    stack: LocalStack
-    stand_ins: dict[str, StandIn]
-    client: httpx.AsyncClient
-
-    def url(self, name: str, path: str = "") -> str:
-        """Return an address behind a port by name: `nginx` is the public one."""
-        return f"http://127.0.0.1:{self.stack.ports.of(name)}{path}"
-
-    def asked(self, service: str) -> list[str]:
-        """Return which instances of a service were asked, one entry a request."""
-        names = [f"{service}-{index}" for index in range(REPLICAS)]
-        return [name for name in names for _ in self.stand_ins[name].requests]
-
-    def log(self) -> str:
-        """Return everything nginx logged."""
-        return self.stack.layout.log_of("nginx").read_text()
-
-
 @pytest.fixture(scope="module")
 async def running_door() -> AsyncIterator[FrontDoor]:
-    async with contextlib.AsyncExitStack() as cleanup:
-        stack = cleanup.enter_context(throwaway_stack())
-        stand_ins = {
-            f"{service}-{index}": StandIn(f"{service}-{index}")
-            for service in SERVICES
-            for index in range(REPLICAS)
-        }
-        for name, stand_in in stand_ins.items():
-            service, _, index = name.partition("-")
-            runner = await serve(stand_in, stack.ports.instance(service, int(index)))
-            cleanup.push_async_callback(runner.cleanup)
-        client = await cleanup.enter_async_context(httpx.AsyncClient(timeout=10))
-        await asyncio.to_thread(stack.start, only=["nginx"], replicas=REPLICAS)
-        yield FrontDoor(stack, stand_ins, client)
+    async with front_door() as door:
+        yield door
 
 
 @pytest.fixture
 def door(running_door: FrontDoor) -> Iterator[FrontDoor]:
-    for stand_in in running_door.stand_ins.values():
-        stand_in.status = 200
-        stand_in.requests.clear()
+    running_door.reset()
     yield running_door
-    for stand_in in running_door.stand_ins.values():
-        stand_in.thawed.set()
-
-
-async def serve(stand_in: StandIn, port: int) -> web.AppRunner:
-    """Run a stand-in on a loopback port."""
-    stand_in.thawed.set()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", stand_in.answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    return runner
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + LOG_TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(POLL_S)
+    running_door.reset()
 
 
 async def test_an_alert_on_the_public_port_reaches_brain_with_the_true_client_address(
@@ -207,7 +121,7 @@ async def test_an_alert_that_a_frozen_instance_does_not_answer_is_taken_by_anoth
 
 async def test_an_instance_gives_up_on_the_broker_before_the_front_door_gives_up_on_it() -> None:
     """Otherwise its 503, which says why, is never seen, and the next instance is asked for nothing."""
-    conf = (REPOSITORY / "infrastructure" / "nginx_lb" / "nginx.conf").read_text()
+    conf = (REPOSITORY / "infrastructure" / "nginx_lb" / "alert.conf").read_text()
     read_timeouts_s = {int(found) / 1_000 for found in re.findall(r"proxy_read_timeout (\d+)ms;", conf)}
     connect_timeouts_s = {int(found) / 1_000 for found in re.findall(r"proxy_connect_timeout (\d+)ms;", conf)}
     last_asked_s = {int(found) / 1_000 for found in re.findall(r"next_upstream_timeout (\d+)ms;", conf)}
@@ -246,7 +160,7 @@ async def test_a_token_in_the_path_or_query_is_never_logged(door: FrontDoor, por
     too_long = await door.client.post(door.url(port, paths[0]), content=b"x" * (BODY_LIMIT_BYTES + 1))
     assert too_long.status_code == 413
     logged = f"{door.stack.ports.of(port)} POST /webhook/tradingview/*** 413 "
-    await eventually(lambda: logged in door.log())
+    await eventually(lambda: logged in door.log(), LOG_TIMEOUT_S)
     assert TOKEN not in door.log()
 
 

@@ -9,8 +9,8 @@ import pytest
 from infrastructure.local.layout import REPOSITORY, Layout
 from infrastructure.local.monitoring import prepare_monitoring
 from infrastructure.local.ports import Ports
-from infrastructure.local.rendering import fill_template
 from infrastructure.monitoring.targets import JOBS, Named, prometheus_values
+from infrastructure.templates import fill_template
 
 MONITORING = REPOSITORY / "infrastructure" / "monitoring"
 CHECK_TIMEOUT_S = 60

@@ -209,7 +209,7 @@ def test_the_example_names_settings_that_exist() -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home as the container `secrets` prepares it, all of it ours."""
     path = tmp_path_factory.mktemp("home")
-    prepare(path, highly_available=True, hand_over=False)
+    prepare(path, {}, highly_available=True, hand_over=False)
     return path
 
 

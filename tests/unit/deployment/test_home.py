@@ -27,17 +27,17 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
 
 
 def test_a_second_start_keeps_every_secret_and_every_file(tmp_path: Path, handed: dict[Path, int]) -> None:
-    prepare(tmp_path, highly_available=True)
+    prepare(tmp_path, {}, highly_available=True)
     salted = {"definitions.json"}  # the hash of the same password, salted anew
     texts = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    prepare(tmp_path, highly_available=True)
+    prepare(tmp_path, {}, highly_available=True)
     assert {p: t for p, t in texts.items() if p.name not in salted and p.read_text() != t} == {}
 
 
 def test_each_directory_and_all_in_it_is_handed_to_its_container(
     tmp_path: Path, handed: dict[Path, int]
 ) -> None:
-    prepare(tmp_path, highly_available=True)
+    prepare(tmp_path, {}, highly_available=True)
     for path, user in handed.items():
         directory = path if path.parent == tmp_path else path.parent
         assert user == OWNERS[directory.name]
@@ -50,13 +50,13 @@ def test_a_link_that_a_server_left_in_its_directory_leads_nowhere(
     tmp_path: Path, handed: dict[Path, int]
 ) -> None:
     """A Redis that is taken over must not be handed the file with all secrets at the next start."""
-    prepare(tmp_path)
+    prepare(tmp_path, {})
     for name in ("redis.conf", "loot"):
         (tmp_path / "redis" / name).unlink(missing_ok=True)
         (tmp_path / "redis" / name).symlink_to(tmp_path / "phoenix.env")
     secrets = (tmp_path / "phoenix.env").read_text()
     handed.clear()
-    prepare(tmp_path)
+    prepare(tmp_path, {})
     assert (tmp_path / "phoenix.env").read_text() == secrets
     assert not (tmp_path / "redis" / "redis.conf").is_symlink()
     assert tmp_path / "phoenix.env" not in handed
@@ -66,16 +66,16 @@ def test_a_link_that_a_server_left_in_its_directory_leads_nowhere(
 def test_companions_are_prepared_only_when_they_are_asked_for(
     tmp_path: Path, handed: dict[Path, int]
 ) -> None:
-    prepare(tmp_path)
+    prepare(tmp_path, {})
     assert not {each.name for each in tmp_path.iterdir()} & HIGHLY_AVAILABLE
-    prepare(tmp_path, highly_available=True)
+    prepare(tmp_path, {}, highly_available=True)
     assert {each.name for each in tmp_path.iterdir()} >= HIGHLY_AVAILABLE
 
 
 def test_three_brokers_share_one_cookie_and_one_configuration(
     tmp_path: Path, handed: dict[Path, int]
 ) -> None:
-    prepare(tmp_path, highly_available=True)
+    prepare(tmp_path, {}, highly_available=True)
     first = {path.name: path.read_text() for path in (tmp_path / "rabbitmq").iterdir()}
     assert first[".erlang.cookie"]
     for node in ("rabbitmq-2", "rabbitmq-3"):

@@ -9,8 +9,8 @@ from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.monitoring import FAMILY, monitoring_programs, targets
 from infrastructure.local.plan import Program, needed_programs, select, stop_waves
 from infrastructure.local.ports import REPLICAS_MAX, SERVICES, Ports
-from infrastructure.local.rendering import fill_template
 from infrastructure.monitoring.targets import JOBS, Named, alertmanager_values, prometheus_values
+from infrastructure.templates import fill_template
 from tests.unit.local.test_plan import BINARIES, LAYOUT, table
 
 MONITORING = REPOSITORY / "infrastructure" / "monitoring"

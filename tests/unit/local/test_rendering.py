@@ -12,29 +12,17 @@ import pytest
 from infrastructure.local import rendering
 from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.ports import REPLICAS_MAX, Ports
+from infrastructure.nginx_lb.placeholders import configuration
+from infrastructure.nginx_lb.settings import read
 from tests.unit.local.test_plan import LAYOUT, table
 
 NGINX = REPOSITORY / "infrastructure" / "nginx_lb"
 
 
-def nginx(name: str, replicas: int = 1) -> str:
-    values = rendering.nginx_values(LAYOUT, Ports(8000), replicas, "www-data")
-    return rendering.fill_template((NGINX / name).read_text(), values)
-
-
-def test_an_unknown_placeholder_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        rendering.fill_template("listen ${PHOENIX_NOBODY_KNOWS};", {})
-
-
-def test_nginx_variables_are_left_alone() -> None:
-    assert rendering.fill_template("$host ${PHOENIX_A}", {"PHOENIX_A": "b"}) == "$host b"
-
-
-@pytest.mark.parametrize("name", ["nginx.conf", "upstream.conf"])
-def test_the_nginx_templates_are_filled_completely(name: str) -> None:
-    lines = [line for line in nginx(name).splitlines() if not line.lstrip().startswith("#")]
-    assert not re.search(r"\$\{PHOENIX_", "\n".join(lines))
+def nginx(name: str, replicas: int = 1, drained: tuple[str, ...] = ()) -> str:
+    where = rendering.nginx_addresses(LAYOUT, Ports(8000), replicas, "www-data", drained)
+    templates = {path.name: path.read_text() for path in NGINX.glob("*.conf")}
+    return configuration(templates, read({}), where)[name]
 
 
 def test_nginx_listens_on_loopback_only() -> None:
@@ -48,6 +36,11 @@ def test_every_instance_is_checked_and_several_have_a_last_resort(replicas: int)
     assert upstreams.count("127.0.0.1:8120 max_fails=3 fail_timeout=30s;") == 1
     assert upstreams.count("max_fails=3 fail_timeout=30s;") == 4 * replicas
     assert upstreams.count("max_fails=0 backup;") == (4 * replicas if replicas > 1 else 0)
+
+
+def test_a_drained_instance_gets_no_request_not_even_as_the_last_resort() -> None:
+    upstreams = nginx("upstream.conf", replicas=2, drained=("risk-1",))
+    assert re.findall(r"server (\S+) .*\bdown;", upstreams) == ["127.0.0.1:8131", "127.0.0.1:8131"]
 
 
 def test_broker_definitions_keep_the_topology_and_add_our_user() -> None:
