@@ -17,7 +17,7 @@ EXPECTED = {
 }  # fmt: skip
 COMPOSE = REPOSITORY / "docker-compose.yml"
 COMPOSE_SERVICES = {
-    "brain", "risk", "execute", "notify", "market_feed", "paper_exchange",
+    "brain", "risk", "execute", "notify", "market-feed", "paper-exchange",
     "rabbitmq", "redis", "postgres", "nginx",
 }  # fmt: skip
 NOT_IN_5_1 = {

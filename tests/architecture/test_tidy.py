@@ -147,6 +147,7 @@ def test_the_environment_is_read_by_the_settings_only() -> None:
     excused = {
         "shared/settings.py": "the one place",
         "services/notify/telegram_bot.py": "a switch of the library's, set before it is imported",
+        "infrastructure/containers/__main__.py": "compose passes the settings of .env on",
         "infrastructure/local/__main__.py": "start.sh passes the caller's settings on",
         "infrastructure/local/layout.py": "looks for the servers' programs in PATH",
         "infrastructure/local/preparation.py": "passes locale and path on to the servers",
