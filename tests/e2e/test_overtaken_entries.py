@@ -8,6 +8,9 @@ from typing import Any
 from tests.e2e.phoenix import Phoenix
 from tests.eventually import eventually
 
+CALM = {"rsi": "50", "macd": "0"}
+"""What our own bars say depends on where other tests have moved the price; these entries must be approved."""
+
 
 @contextlib.contextmanager
 def frozen(phoenix: Phoenix, program: str) -> Iterator[None]:
@@ -23,7 +26,7 @@ def frozen(phoenix: Phoenix, program: str) -> Iterator[None]:
 async def test_exit_overtakes_an_entry_that_waits_for_brain_to_score_it(phoenix: Phoenix) -> None:
     """Without prices BRAIN keeps entries in hand and passes exits on."""
     with frozen(phoenix, "redis"):
-        entry = await phoenix.alert("BTCUSDT", "buy")
+        entry = await phoenix.alert("BTCUSDT", "buy", **CALM)
         leave = await phoenix.alert("BTCUSDT", "close")
         assert (await phoenix.outcome(leave))["outcome"] == "no_op"
         assert (await phoenix.story(entry) or {"outcome": None})["outcome"] is None
@@ -35,7 +38,7 @@ async def test_exit_overtakes_an_entry_that_waits_for_brain_to_score_it(phoenix:
 
 async def test_exit_overtakes_an_entry_that_waits_for_risk(phoenix: Phoenix) -> None:
     with frozen(phoenix, "risk-0"):
-        entry = await phoenix.alert("ETHUSDT", "buy")
+        entry = await phoenix.alert("ETHUSDT", "buy", **CALM)
         await phoenix.told(entry, "analysis.completed.v1")
         leave = await phoenix.alert("ETHUSDT", "close")
         assert (await phoenix.outcome(leave))["outcome"] == "no_op"
@@ -49,7 +52,7 @@ async def test_exit_overtakes_an_entry_that_waits_for_risk(phoenix: Phoenix) -> 
 async def test_exit_and_entry_that_wait_for_execute_together_leave_nothing(phoenix: Phoenix) -> None:
     """They wait in two queues; whichever is taken up first."""
     with frozen(phoenix, "execute-0"):
-        entry = await phoenix.alert("SOLUSDT", "buy")
+        entry = await phoenix.alert("SOLUSDT", "buy", **CALM)
         await phoenix.told(entry, "trade.approved.v1")
         leave = await phoenix.alert("SOLUSDT", "close")
         await phoenix.told(leave, "trade.close.v1")
