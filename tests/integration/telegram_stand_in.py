@@ -112,6 +112,8 @@ class TelegramStandIn:
         if request.match_info["method"] == "getMe":
             bot = {"id": 95, "is_bot": True, "first_name": "Phoenix", "username": "phoenix_bot"}
             return web.json_response({"ok": True, "result": bot})
+        if request.match_info["method"] == "getChat":
+            return web.json_response({"ok": True, "result": {"id": 1, "type": "private"}})
         if request.match_info["method"] != "sendMessage":
             return _refusal(404, "Not Found")
         given = await (request.json() if request.content_type == "application/json" else request.post())
