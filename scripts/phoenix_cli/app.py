@@ -14,7 +14,7 @@ from uuid import uuid4
 import typer
 from rich.markup import escape
 
-from scripts.phoenix_cli import care, insight
+from scripts.phoenix_cli import care, insight, proposing
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.config import config
 from scripts.phoenix_cli.dlq import dlq
@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables, secrets among them
 )
 care.add_to(app)
+proposing.add_to(app)
 app.add_typer(config, name="config")
 app.add_typer(dlq, name="dlq")
 app.add_typer(drill, name="drill")

@@ -108,14 +108,19 @@ def version(context: typer.Context, as_json: AsJson = False) -> None:
 
 def bench(context: typer.Context) -> None:
     """Measure a private system on free ports beside its budgets; options as of scripts/bench.sh."""
-    command = [str(REPOSITORY / "scripts" / "bench.sh"), *context.args]
-    raise typer.Exit(subprocess.call(command))
+    script = REPOSITORY / "scripts" / "bench.sh"
+    with failures_told(as_json=False):
+        if not script.is_file():
+            raise WrongUsage("there is no bench here", "It belongs to a checkout; a container has none.")
+        raise typer.Exit(subprocess.call([str(script), *context.args]))
 
 
 def project_version() -> str:
-    """Return the version in pyproject.toml."""
-    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text)["project"]["version"])
+    """Return the version in pyproject.toml; an image may lack the file."""
+    path = REPOSITORY / "pyproject.toml"
+    if not path.is_file():
+        return "without a version"
+    return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def _commit() -> str | None:

@@ -119,6 +119,8 @@ class TelegramStandIn:
         if request.match_info["method"] == "getMe":
             bot = {"id": 95, "is_bot": True, "first_name": "Phoenix", "username": "phoenix_bot"}
             return web.json_response({"ok": True, "result": bot})
+        if request.match_info["method"] == "getChat":
+            return web.json_response({"ok": True, "result": {"id": 1, "type": "private"}})
         if request.match_info["method"] != "sendMessage":
             return _refusal(404, "Not Found")
         chat_id, text = str(given.get("chat_id", "")), str(given.get("text", ""))

@@ -25,7 +25,10 @@ from tests.unit.cli.phoenix_stand_in import (
 from tests.unit.notify.facts import SIGNAL_ID
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-COMMANDS = ("status", "signal", "positions", "close", "why", "pause", "resume", "halt", "migrate")
+COMMANDS = (
+    "status", "signal", "positions", "close", "why", "pause", "resume", "halt", "migrate",
+    "doctor", "metrics", "version", "analyze", "trade",
+)  # fmt: skip
 STORY_ROUTE = f"GET /signals/{SIGNAL_ID}"
 
 
@@ -319,3 +322,30 @@ def test_dead_letters_of_a_broker_that_is_away_exit_3(run: Run, monkeypatch: pyt
         result = run("dlq", "list", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["error"]["title"] == "the broker does not answer"
+
+
+def _analyzed(final: str) -> dict[str, object]:
+    analysis = story_of(*STORY)["analysis"]
+    gates = [{"name": "final_confidence", "value": final, "minimum": "0.85"}]
+    return {"signal": {}, "analysis": analysis | {"gates": gates}, "edge": {}}
+
+
+@pytest.mark.parametrize(("final", "code", "said"), [("0.85", 0, "passed"), ("0.849", 1, "not passed")])
+def test_a_score_without_a_trade_exits_by_its_gates(
+    run: Run, phoenix: PhoenixStandIn, final: str, code: int, said: str
+) -> None:
+    phoenix.answers["POST /analyze"] = (200, _analyzed(final))
+    result = run("analyze", "BTCUSDT", "buy", "--confidence", "0.9")
+    assert result.exit_code == code, result.output
+    assert said in result.output
+    assert phoenix.bodies("POST /analyze") == [{"symbol": "BTCUSDT", "action": "buy", "confidence": "0.9"}]
+
+
+def test_a_trade_by_hand_is_proposed_after_a_question_with_the_key(run: Run, phoenix: PhoenixStandIn) -> None:
+    phoenix.answers["POST /trade"] = (202, {"signal_id": SIGNAL_ID})
+    assert run("trade", "btcusdt", "sell", answer="n\n").exit_code == 1
+    assert run("trade", "btcusdt", "sell", "--json").exit_code == 2
+    assert not phoenix.bodies("POST /trade")
+    assert SIGNAL_ID in run("trade", "btcusdt", "sell", "--yes").output
+    assert phoenix.bodies("POST /trade") == [{"symbol": "BTCUSDT", "side": "short", "confidence": "0.8"}]
+    assert phoenix.headers("POST /trade")[0]["X-API-Key"] == API_KEY

@@ -95,6 +95,19 @@ def test_it_tells_what_the_services_say(run: Run, phoenix: PhoenixStandIn) -> No
     assert BROKER_PASSWORD not in str(found)
 
 
+@pytest.mark.parametrize(("status", "said"), [(401, "the token is refused"), (400, "does not see chat 42")])
+def test_telegram_is_asked_and_the_token_is_never_shown(
+    run: Run, phoenix: PhoenixStandIn, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    monkeypatch.setenv("PHOENIX_TELEGRAM_BASE_URL", f"http://127.0.0.1:{phoenix.port}")
+    monkeypatch.setenv("PHOENIX_TELEGRAM_BOT_TOKEN", "95:not-for-your-eyes")
+    monkeypatch.setenv("PHOENIX_TELEGRAM_CHAT_ID", "42")
+    phoenix.answers["GET /bot95:not-for-your-eyes/getChat"] = (status, {"ok": False})
+    result = run("doctor", "--json")
+    assert said in _found(result.stdout)["telegram"].said
+    assert "not-for-your-eyes" not in result.output
+
+
 def test_queues_without_consumers_and_with_dead_letters_are_red() -> None:
     queues = [dict(each) for each in COUNTED]
     queues[0]["consumers"] = 0
@@ -128,6 +141,6 @@ def test_a_full_disk_is_red_and_an_almost_full_one_yellow(
 ) -> None:
     for free, colour in ((2**29, Colour.RED), (2 * 2**30, Colour.YELLOW), (9 * 2**30, Colour.GREEN)):
         usage = type("Usage", (), {"free": free})
-        monkeypatch.setattr(doctor_machine.shutil, "disk_usage", lambda _, usage=usage: usage)
+        monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
         (finding,) = doctor_machine.disk(tmp_path / "not" / "there" / "yet")
         assert finding.colour is colour
