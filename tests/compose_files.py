@@ -83,14 +83,14 @@ def needs(service: Tree) -> dict[str, str]:
     return {name: each["condition"] for name, each in service.get("depends_on", {}).items()}
 
 
-def order(found: Mapping[str, Tree]) -> list[str]:
-    """Return the services in an order of need; a circle is an error."""
+def waves(found: Mapping[str, Tree]) -> list[list[str]]:
+    """Return the services in waves, each after those it needs; a circle is an error."""
     left, sorted_names = dict(found), []
     while left:
         ready = [name for name, service in left.items() if not set(needs(service)) & set(left)]
         if not ready:
             raise ValueError(f"these wait for one another: {sorted(left)}")
-        sorted_names += ready
+        sorted_names.append(ready)
         left = {name: service for name, service in left.items() if name not in ready}
     return sorted_names
 

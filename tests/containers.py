@@ -64,7 +64,7 @@ class Container:
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command inside, as `docker compose exec` does."""
-        inside = ["nsenter", "-t", str(self.first.pid), "-m", "-n", "-p", "-r", "-w"]
+        inside = ["nsenter", "-t", str(self.first.pid), "-m", "-n", "-u", "-p", "-r", "-w"]
         return subprocess.run(
             [*inside, *_as_user(self.service), *_environment(self.service), *command],
             capture_output=True,
@@ -227,16 +227,16 @@ def _filesystem(root: Path, place: Path, service: Tree) -> list[str]:
     lines += [f"mkdir -p {root}/dev {root}/proc {root}/var/lib/phoenix {root}/tmp"]
     lines += [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc"]
     for target in sorted(mounts(service)):
-        source, writable = mounts(service)[target]
-        outer = REPOSITORY / source if source.startswith(".") else place / "volumes" / source
-        if not source.startswith("."):
+        origin, writable = mounts(service)[target]
+        outer = REPOSITORY / origin if origin.startswith(".") else place / "volumes" / origin
+        if not origin.startswith("."):
             outer.mkdir(parents=True, exist_ok=True)
         lines += _bound(outer, Path(f"{root}{target}"), writable=writable)
     for entry in service["tmpfs"]:
         target, _, options = entry.partition(":")
         lines += [f"mkdir -p {root}{target}", f"mount -t tmpfs -o {options} tmpfs {root}{target}"]
-    for name in ("hosts", "passwd", "group"):
-        lines.append(f"mount --bind {place / name} {root}/etc/{name}")
+    for own in ("hosts", "passwd", "group"):
+        lines.append(f"mount --bind {place / own} {root}/etc/{own}")
     if service["read_only"]:
         lines.append(f"mount -o remount,ro {root}")
     return lines

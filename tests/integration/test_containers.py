@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.compose_files import BASE, needs, order, services
+from tests.compose_files import BASE, services, waves
 from tests.containers import Engine, engine, missing_tools
 
 pytestmark = [
@@ -27,18 +27,22 @@ HEALTHY_TIMEOUT_S = 180
 POLL_S = 0.5
 
 
-def come_up(machine: Engine, name: str) -> None:
-    """Start a service's replicas and wait for what others would wait for."""
-    service = machine.services[name]
-    if service["restart"] == "no":
-        status, said = machine.run(name)
-        assert status == 0, f"{name}: {said}"
-        return
-    started = [machine.start(name, replica=number + 1) for number in range(REPLICAS.get(name, 1))]
+def come_up(machine: Engine, wave: list[str]) -> None:
+    """Start the replicas of these services and wait for what others would wait for."""
+    started = []
+    for name in wave:
+        if machine.services[name]["restart"] == "no":
+            status, said = machine.run(name)
+            assert status == 0, f"{name}: {said}"
+        else:
+            started += [machine.start(name, replica=number + 1) for number in range(REPLICAS.get(name, 1))]
     deadline = time.monotonic() + HEALTHY_TIMEOUT_S
-    while not all(container.is_healthy() for container in started):
-        assert time.monotonic() < deadline, f"{name} is not healthy: {started[0].log.read_text()}"
-        time.sleep(POLL_S)
+    for container in started:
+        while not container.is_healthy():
+            assert time.monotonic() < deadline, (
+                f"{container.name} is not healthy: {container.log.read_text()}"
+            )
+            time.sleep(POLL_S)
 
 
 def without_look_ups(machine: Engine) -> None:
@@ -54,13 +58,10 @@ def machine() -> Iterator[Engine]:
     """Every container of docker-compose.yml but the monitoring, two of each service, healthy."""
     found = {name: each for name, each in services(BASE).items() if name not in MONITORING}
     with engine(found, REPLICAS) as machine:
-        for name in order(found):
-            if name in TOOLS:
-                continue
-            assert all(need in found for need in needs(found[name]))
-            if name == "nginx":
+        for wave in waves(found):
+            if "nginx" in wave:
                 without_look_ups(machine)
-            come_up(machine, name)
+            come_up(machine, [name for name in wave if name not in TOOLS])
         yield machine
 
 
@@ -125,8 +126,8 @@ def test_preparing_again_while_all_runs_changes_nothing(machine: Engine) -> None
 
 
 def test_everything_stops_in_good_order_within_its_time(machine: Engine) -> None:
-    running = [name for name in order(machine.services) if machine.services[name]["restart"] != "no"]
-    for name in reversed(running):
+    everything = [name for wave in waves(machine.services) for name in wave]
+    for name in reversed([name for name in everything if machine.services[name]["restart"] != "no"]):
         for replica in range(1, REPLICAS.get(name, 1) + 1):
             container = machine.containers[f"{name}-{replica}"]
             assert container.stop() == 0, f"{name}: {container.log.read_text()[-2000:]}"

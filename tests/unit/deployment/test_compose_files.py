@@ -25,12 +25,12 @@ from tests.compose_files import (
     Tree,
     mounts,
     needs,
-    order,
     path_in_repository,
     project,
     read,
     services,
     variables,
+    waves,
 )
 
 GIVEN = {"PHOENIX_TLS_DIR": "/etc/tls"}
@@ -76,7 +76,7 @@ def test_the_schema_refuses_a_misspelt_key(validator: Any) -> None:
 @every_stack
 def test_what_is_waited_for_exists_can_fulfil_the_condition_and_forms_no_circle(stack: str) -> None:
     found = of(stack)
-    assert len(order(found)) == len(found)
+    assert sum(map(len, waves(found))) == len(found)
     for service in found.values():
         for name, condition in needs(service).items():
             ends = found[name]["restart"] == "no"
