@@ -1,7 +1,7 @@
 """Two instances of everything behind nginx, ten alerts a second, and one who kills, rolls and reconfigures.
 
 The load is an open model: an alert leaves when it is due, on a connection of its own, and is sent again 5 s
-after a 5xx as TradingView does. At the end every promise is judged from the exchange's ledger and the database.
+after a 5xx, as TradingView does. In the end every promise is judged from the ledger and the database.
 """
 
 import asyncio
