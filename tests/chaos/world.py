@@ -127,7 +127,7 @@ class World:
 
 
 @asynccontextmanager
-async def chaos_world(replicas: int, more_settings: Mapping[str, str] | None = None) -> AsyncIterator[World]:
+async def chaos_world(replicas: int) -> AsyncIterator[World]:
     """Start a system whose services reach every server through a proxy; destroy it afterwards."""
     async with AsyncExitStack() as resources:
         stack = resources.enter_context(throwaway_stack())
@@ -137,7 +137,7 @@ async def chaos_world(replicas: int, more_settings: Mapping[str, str] | None = N
             name: await resources.enter_async_context(proxy_to(stack.ports.of(server)))
             for name, (server, _) in LINKS.items()
         }
-        overrides = dict(SETTINGS) | {"PHOENIX_CRASH_POINTS": str(points)} | dict(more_settings or {})
+        overrides = dict(SETTINGS) | {"PHOENIX_CRASH_POINTS": str(points)}
         for name, (server, key) in LINKS.items():
             port = f":{stack.ports.of(server)}"
             assert port in settings[key], f"{key} does not name the port of {server}"

@@ -5,8 +5,8 @@ after a 5xx, as TradingView does. In the end every promise is judged from the le
 """
 
 import asyncio
-import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,8 +22,9 @@ from infrastructure.local.ports import SERVICES
 from infrastructure.local.settings_file import read_env_file
 from tests.chaos.plan import SYMBOLS, Alert
 from tests.chaos.workload import Tally, Workload
-from tests.chaos.world import World, chaos_world
+from tests.chaos.world import SETTINGS, World
 from tests.eventually import eventually
+from tests.servers import throwaway_stack
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -32,6 +33,8 @@ ALERTS_PER_S = 10
 LOAD_AROUND_S = 2.0
 READY_TIMEOUT_S = 60.0
 REST_TIMEOUT_S = 90.0
+REST_POLL_S = 1.0
+HTTP_TIMEOUT_S = 10.0
 UNPROTECTED_MAX = timedelta(seconds=10)
 RATE = {"PHOENIX_RATE_LIMIT_PER_MINUTE": "100000"}
 """All alerts come from one address here, ten times as many as a trader's."""
@@ -69,9 +72,12 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-async def world() -> AsyncIterator[World]:
-    async with chaos_world(REPLICAS, RATE) as world:
-        yield world
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Start a system of two instances each, with nothing between it and its servers."""
+    async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S) as http:
+        with throwaway_stack() as stack:
+            await asyncio.to_thread(stack.start, replicas=REPLICAS, overrides={**SETTINGS, **RATE})
+            yield World(stack, stack.settings(), {}, tmp_path_factory.mktemp("points"), REPLICAS, http)
 
 
 def alerts(run: int) -> Iterator[Alert]:
@@ -112,13 +118,13 @@ async def while_alerts_come(world: World, disturb: Callable[[], Awaitable[None]]
 async def at_rest(world: World, tally: Tally) -> Truth:
     """Wait until nobody waits for anything; what is still open after that, the verdicts say."""
 
-    async def settled() -> bool:
+    deadline = time.monotonic() + REST_TIMEOUT_S
+    while True:
         truth = await read_truth(world.sources, tally.accepted)
-        return not any(verdict.breaches for verdict in judge(truth, UNPROTECTED_MAX))
-
-    with contextlib.suppress(AssertionError):
-        await eventually(settled, REST_TIMEOUT_S)
-    return await read_truth(world.sources, tally.accepted)
+        settled = not any(verdict.breaches for verdict in judge(truth, UNPROTECTED_MAX))
+        if settled or time.monotonic() > deadline:
+            return truth
+        await asyncio.sleep(REST_POLL_S)
 
 
 async def ready_again(world: World, program: str) -> None:
