@@ -105,6 +105,13 @@ class Outbox:
         except DatabaseUnavailable:
             _log.warning("outbox_marks_lost", rows=self._marks.qsize())
 
+    async def measure_backlog(self) -> None:
+        """Show how much is owed and for how long."""
+        row = await self._database.fetch_row(_BACKLOG)
+        assert row is not None, "an aggregate has a row"
+        metrics.OUTBOX_UNSENT.set(row["unsent"])
+        metrics.OUTBOX_OLDEST_SECONDS.set(row["oldest_s"])
+
     async def _sweep_on(self) -> None:
         clock = asyncio.get_running_loop().time
         next_sweep = next_prune = next_look = clock()
@@ -122,15 +129,9 @@ class Outbox:
                 self._set_aside.clear()
                 next_second_look = clock() + SET_ASIDE_S
             if clock() >= next_look:
-                await self._measure_backlog()
+                await self.measure_backlog()
                 next_look = clock() + BACKLOG_INTERVAL_S
             await asyncio.sleep(MARK_INTERVAL_S)
-
-    async def _measure_backlog(self) -> None:
-        row = await self._database.fetch_row(_BACKLOG)
-        assert row is not None, "an aggregate has a row"
-        metrics.OUTBOX_UNSENT.set(row["unsent"])
-        metrics.OUTBOX_OLDEST_SECONDS.set(row["oldest_s"])
 
     def _mark_later(self, event_id: str) -> None:
         if not self._marks.full():  # an unmarked row is sent again by the sweeper: harmless

@@ -28,9 +28,12 @@ ALERTS_KEPT = "120h"
 MEMORY_SOFT_LIMIT = "192MiB"
 """Go collects garbage harder from here on; twenty targets need about 60 MB."""
 
+# Settings of the start alone: no service reads them.
 INTERVAL_KEY = "PHOENIX_MONITORING_INTERVAL_S"
 GROUP_WAIT_KEY = "PHOENIX_MONITORING_GROUP_WAIT_S"
 HEARTBEAT_KEY = "PHOENIX_HEARTBEAT_URL"
+
+SECONDS_MIN, SECONDS_MAX = 0.5, 300.0
 
 COLLECTORS = (
     "cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "netdev", "stat", "time", "vmstat",
@@ -110,17 +113,21 @@ def _program(directory: Path, name: str, ports: Ports, command: tuple[str, ...],
 
 
 def prepare_monitoring(layout: Layout, ports: Ports, replicas: int, settings: Mapping[str, str]) -> set[str]:
-    """Write the configurations of Prometheus and Alertmanager; return the programs with a changed one."""
+    """Write the configurations of Prometheus and Alertmanager; return the programs with a changed one.
+
+    Raises:
+        ValueError: a setting of the monitoring is not usable; nothing was written.
+    """
     source = REPOSITORY / "infrastructure" / "monitoring"
     rules, key_file = layout.prometheus / "alerts.yml", layout.alertmanager / "notify.key"
     scraping = prometheus_values(
-        targets(ports, replicas), str(rules), float(settings.get(INTERVAL_KEY, INTERVAL_S))
+        targets(ports, replicas), str(rules), _seconds(settings, INTERVAL_KEY, INTERVAL_S)
     )
     alerting = alertmanager_values(
         settings["PHOENIX_NOTIFY_URL"],
         str(key_file),
-        settings.get(HEARTBEAT_KEY, ""),
-        float(settings.get(GROUP_WAIT_KEY, GROUP_WAIT_S)),
+        _heartbeat(settings),
+        _seconds(settings, GROUP_WAIT_KEY, GROUP_WAIT_S),
     )
     rendered = {
         layout.prometheus / "prometheus.yml": fill_template(_text(source / "prometheus.yml"), scraping),
@@ -146,6 +153,26 @@ def targets(ports: Ports, replicas: int) -> dict[str, Fixed]:
         "prometheus": Fixed({"prometheus": _address(ports, "prometheus")}),
         "alertmanager": Fixed({"alertmanager": _address(ports, "alertmanager")}),
     }
+
+
+def _seconds(settings: Mapping[str, str], key: str, usual: float) -> float:
+    given = settings.get(key, str(usual))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not SECONDS_MIN <= seconds <= SECONDS_MAX:
+        raise ValueError(f"{key} is {given!r}; write seconds from {SECONDS_MIN} to {SECONDS_MAX}, such as 10")
+    return seconds
+
+
+def _heartbeat(settings: Mapping[str, str]) -> str:
+    given = settings.get(HEARTBEAT_KEY, "")
+    if given and not given.startswith(("http://", "https://")):
+        raise ValueError(
+            f"{HEARTBEAT_KEY} is no address; write one that begins with https://, or leave it empty"
+        )
+    return given
 
 
 def _address(ports: Ports, name: str) -> str:

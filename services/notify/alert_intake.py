@@ -3,6 +3,7 @@
 Pure. It must never lose an alert for its form: what is too much is counted in one more alert.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -28,6 +29,10 @@ SEVERITIES: Mapping[str, Severity] = {
     "none": Severity.INFO,
 }
 """Alertmanager's label `severity` is free text; an unknown one is a warning."""
+
+
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Alertmanager's names are written `LikeThis`, our kinds like_this."""
 
 
 class OwnAlert(BaseModel):
@@ -105,7 +110,7 @@ def _own(alert: OwnAlert, now: datetime) -> Envelope:
 
 
 def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
-    name = alert.labels.get("alertname", "alert")[:KIND_CHARS_MAX]
+    name = _CAPITAL.sub("_", alert.labels.get("alertname", "alert")).lower()[:KIND_CHARS_MAX]
     is_over = alert.status == "resolved"
     told = SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING)
     fact = AlertRaised(

@@ -82,6 +82,20 @@ def test_what_did_not_change_is_not_written_again(layout: Layout) -> None:
     assert prepare_monitoring(layout, Ports(8000), 3, SETTINGS) == {"prometheus"}
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("PHOENIX_MONITORING_INTERVAL_S", "often"),
+        ("PHOENIX_MONITORING_INTERVAL_S", "0"),
+        ("PHOENIX_MONITORING_GROUP_WAIT_S", "nan"),
+        ("PHOENIX_HEARTBEAT_URL", "watchdog.example"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(layout: Layout, key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        prepare_monitoring(layout, Ports(8000), 1, SETTINGS | {key: value})
+
+
 def test_rules_fire_in_time_and_not_before(tmp_path: Path) -> None:
     shutil.copy(MONITORING / "alerts.yml", tmp_path)
     shutil.copy(Path(__file__).with_name("rule_timing.yml"), tmp_path)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 from uuid import uuid4
 
@@ -21,7 +20,7 @@ from services.notify.notify_service import build
 from shared import codec, topology
 from shared.database import Database
 from shared.lifecycle import Runtime
-from shared.models import AccountSnapshot, Envelope, Message
+from shared.models import Envelope, Message
 from shared.rabbitmq_client import Publisher
 from shared.values import Severity
 from tests.broker import Broker
@@ -175,21 +174,21 @@ async def test_steps_on_the_way_are_consumed_and_not_told(world: World) -> None:
         assert (await client.get("/ready")).json()["ready"] is True
 
 
-async def test_snapshot_sets_the_business_gauges(world: World) -> None:
-    snapshot = AccountSnapshot(
-        taken_at=datetime.now(UTC),
-        wallet_usdt=Decimal("10000"),
-        equity_usdt=Decimal("10000"),
-        available_usdt=Decimal("9000"),
-        positions=(),
-    )
+async def test_closed_trade_and_what_the_database_carries_are_measured(world: World) -> None:
     async with world.notify() as client:
         await world.publisher.send(fact(facts.CLOSED))
-        await world.publisher.send(fact(snapshot))
 
         async def is_measured() -> bool:
             page = (await client.get("/metrics")).text
-            return re.search(r'phoenix_trade_results_total\{result="won"\} [1-9]', page) is not None
+            return all(
+                re.search(pattern, page, re.MULTILINE)
+                for pattern in (
+                    r'^phoenix_trade_results_total\{result="won"\} [1-9]',
+                    r"^phoenix_database_bytes [1-9]",
+                    r"^phoenix_database_connections [1-9]",
+                    r"^phoenix_notifications_waiting \d",
+                )
+            )
 
         await eventually(is_measured)
 

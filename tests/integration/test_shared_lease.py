@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared import metrics
 from shared.database import Database
+from shared.errors import DatabaseUnavailable
 from shared.lease import LEASE_S, RENEW_INTERVAL_S, Lease
 from tests.servers import Servers
 
@@ -48,6 +50,25 @@ async def test_one_holds_the_lease_and_renews_it_and_the_other_waits(first: Leas
     assert await first.hold()
     assert await first.hold()
     assert not await second.hold()
+
+
+async def test_a_replica_shows_what_it_holds_until_it_does_not_know_any_more(
+    database: Database, first: Lease, second: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = metrics.LEASE_HELD.labels(lease="keeper")  # of this process; replicas have one each
+    assert await first.hold()
+    assert shown._value.get() == 1
+    assert not await second.hold()
+    assert shown._value.get() == 0
+    assert await first.hold()
+
+    async def away(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(database, "fetch_value", away)
+    with pytest.raises(DatabaseUnavailable):
+        await first.hold()
+    assert shown._value.get() == 0, "who cannot renew must not look like the holder"
 
 
 async def test_of_many_that_ask_at_once_one_gets_it(database: Database) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from prometheus_client import Gauge
 
 from shared import codec, metrics, outbox, topology
 from shared.database import Database
@@ -170,6 +171,21 @@ async def test_while_the_broker_is_away_messages_wait_and_are_sent_when_it_is_ba
         assert await _unsent_is(database, 3)
     await eventually(lambda: set(told) == {each.event_id for each in messages})
     await eventually(lambda: _unsent_is(database, 0))
+
+
+async def test_what_is_owed_is_counted_and_its_age_is_known(database: Database, publisher: Publisher) -> None:
+    mail = Outbox(database, publisher)
+    await mail.measure_backlog()
+    assert (_shown(metrics.OUTBOX_UNSENT), _shown(metrics.OUTBOX_OLDEST_SECONDS)) == (0, 0)
+    await _stage(mail, database, a_message())
+    await database.execute("UPDATE outbox SET staged_at = now() - interval '40 s'")
+    await mail.measure_backlog()
+    assert _shown(metrics.OUTBOX_UNSENT) == 1
+    assert 40 <= _shown(metrics.OUTBOX_OLDEST_SECONDS) < 60
+
+
+def _shown(gauge: Gauge) -> float:
+    return float(gauge._value.get())
 
 
 async def test_a_marked_message_is_never_sent_again(database: Database, told: Told, sweeps: Sweeps) -> None:

@@ -54,14 +54,14 @@ def test_own_alert_becomes_the_fact_it_is() -> None:
 def test_alertmanager_alert_keeps_severity_words_and_labels() -> None:
     (envelope,) = facts_of(webhook(alert()))
     fact = raised(envelope)
-    assert (fact.severity, fact.kind) == (Severity.CRITICAL, "QueueDeep")
+    assert (fact.severity, fact.kind) == (Severity.CRITICAL, "queue_deep")
     assert fact.text == "500 messages wait\ndocs/runbook.md#queues\nqueue=trade_execution"
 
 
 def test_resolved_alert_is_information() -> None:
     (envelope,) = facts_of(webhook(alert(status="resolved")))
     assert raised(envelope).severity is Severity.INFO
-    assert raised(envelope).kind == "QueueDeep resolved"
+    assert raised(envelope).kind == "queue_deep resolved"
 
 
 @pytest.mark.parametrize("severity", ["", "P2", "warning"])

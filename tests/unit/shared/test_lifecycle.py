@@ -7,9 +7,10 @@ from typing import Self
 
 import pytest
 
-from shared import lifecycle
+from shared import lifecycle, metrics
 from shared.errors import BrokerUnavailable
 from shared.lifecycle import Runtime
+from tests.eventually import eventually
 
 
 class Resource:
@@ -118,6 +119,25 @@ async def test_a_ping_without_an_answer_is_told_in_words(
 
     runtime.pings["redis"] = silent
     assert await runtime.readiness() == {"redis": "no answer within 0.01 s"}
+
+
+async def test_readiness_is_measured_though_nobody_asks_for_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "READINESS_INTERVAL_S", 0.01)
+    gauge = metrics.READY.labels(dependency="sample_server")
+    is_away = False
+
+    async def ping() -> None:
+        if is_away:
+            raise BrokerUnavailable("away")
+
+    runtime.pings["sample_server"] = ping
+    runtime.spawn("readiness", runtime.keep_asking)
+    await eventually(lambda: gauge._value.get() == 1)
+    is_away = True
+    await eventually(lambda: gauge._value.get() == 0)
+    await runtime.stop()
 
 
 async def test_a_stopping_process_is_not_ready_and_asks_nobody(runtime: Runtime) -> None:
