@@ -7,7 +7,7 @@ that was missed into one that was reached.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from services.notify.chat import Button, Reply
@@ -26,6 +26,7 @@ WHY_LAST_WORDS = 2
 SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
 SIGNAL_ID_CHARS = 12
+SCORE_STEP = Decimal("0.001")
 
 _SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
@@ -108,7 +109,7 @@ class ChatViews:
             )
             lines.append(f"   {ended}")
             if one.phoenix95_score is not None and one.final_confidence is not None:
-                score, final = _short(one.phoenix95_score), _short(one.final_confidence)
+                score, final = _score(one.phoenix95_score), _score(one.final_confidence)
                 lines.append("   " + self._say("scored", score=score, final=final))
         shown = signals[:SIGNAL_BUTTONS_MAX]
         rows = [[self._why_button(one.symbol, one.signal_id)] for one in shown]
@@ -313,8 +314,9 @@ def _price(text: str | None) -> str:
     return f"{int(whole):,}" + (f".{places}" if places else "")
 
 
-def _short(value: Decimal) -> str:
-    return percent(str(value), 0)
+def _score(value: Decimal) -> str:
+    """Return a score cut short, never rounded up: 0.8499 did not reach a gate of 0.85."""
+    return str(value.quantize(SCORE_STEP, ROUND_DOWN))
 
 
 def _signed(amount: Decimal) -> str:
