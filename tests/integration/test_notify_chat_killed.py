@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.stack import is_port_free
 from shared.database import Database
 from shared.settings import ENV_FILES_VARIABLE
 from tests.eventually import eventually
-from tests.integration.brain_world import PORTS, REPOSITORY, START_TIMEOUT_S, is_ready
+from tests.integration.brain_world import PORTS, START_TIMEOUT_S, is_ready
 from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import Servers
 
