@@ -79,7 +79,12 @@ class Button:
     data: str
 
     def __post_init__(self) -> None:
-        assert 0 < len(self.data.encode()) <= CALLBACK_BYTES_MAX
+        assert fits_button(self.data)
+
+
+def fits_button(data: str) -> bool:
+    """Tell whether a button can carry this."""
+    return 0 < len(data.encode()) <= CALLBACK_BYTES_MAX
 
 
 @dataclass(frozen=True)

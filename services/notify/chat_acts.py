@@ -20,6 +20,7 @@ from services.notify.people import Act, Person, Request, Why, may
 from services.notify.ports import ReadsReports, TalksInChats
 from services.notify.report_rows import ClosedTrade
 from shared.clock import Clock
+from shared.errors import DatabaseUnavailable
 from shared.wording import money, number
 
 OUTCOME_WAIT_S = 8.0
@@ -213,18 +214,26 @@ class ChatActs:
         await self._chat.change(place, pressed.message_id, reply)
 
     async def _closed(self, done: Performed) -> Sequence[ClosedTrade]:
-        """Return what the request closed, once all of it is closed, within `OUTCOME_WAIT_S`."""
+        """Return what the request closed, once all of it is closed, within `OUTCOME_WAIT_S`.
+
+        It was asked for by now: a database that does not answer must not be told as "nothing was done".
+        """
         deadline_s = self._monotonic_s() + OUTCOME_WAIT_S
-        since = self._clock() - TRADES_SINCE
         while True:
-            trades = await self._reports.trades(since, symbol=done.request.symbol)
-            ours = [one for one in trades if one.closed_by == done.reference]
-            left = self._monotonic_s() < deadline_s and not self._stopping.is_set()
-            if ours and (done.request.symbol is not None or not await self._reports.positions()):
-                return ours
-            if not left:
+            try:
+                ours, is_all = await self._closed_so_far(done)
+            except DatabaseUnavailable:
+                return ()
+            if is_all or self._monotonic_s() >= deadline_s or self._stopping.is_set():
                 return ours
             await self._pause()
+
+    async def _closed_so_far(self, done: Performed) -> tuple[Sequence[ClosedTrade], bool]:
+        trades = await self._reports.trades(self._clock() - TRADES_SINCE, symbol=done.request.symbol)
+        ours = [one for one in trades if one.closed_by == done.reference]
+        if not ours:
+            return ours, False
+        return ours, done.request.symbol is not None or not await self._reports.positions()
 
     async def _pause(self) -> None:
         try:

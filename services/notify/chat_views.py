@@ -7,10 +7,10 @@ that was missed into one that was reached.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from services.notify.chat import Button, Reply
+from services.notify.chat import Button, Reply, fits_button
 from services.notify.chat_texts import Phrases
 from services.notify.commands import Ask, Press, button_data
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
@@ -26,6 +26,7 @@ WHY_LAST_WORDS = 2
 SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
 SIGNAL_ID_CHARS = 12
+SCORE_STEP = Decimal("0.001")
 
 _SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
@@ -108,10 +109,10 @@ class ChatViews:
             )
             lines.append(f"   {ended}")
             if one.phoenix95_score is not None and one.final_confidence is not None:
-                score, final = _short(one.phoenix95_score), _short(one.final_confidence)
+                score, final = _score(one.phoenix95_score), _score(one.final_confidence)
                 lines.append("   " + self._say("scored", score=score, final=final))
         shown = signals[:SIGNAL_BUTTONS_MAX]
-        rows = [[self._why_button(one.symbol, one.signal_id)] for one in shown]
+        rows = [self._why_button(one.symbol, one.signal_id) for one in shown]
         return Reply(self._say("signals_title"), lines, rows)
 
     def profit(self, totals: Totals, by_strategy: Sequence[StrategyResult], days: int) -> Reply:
@@ -275,10 +276,12 @@ class ChatViews:
     def _position_buttons(self, one: Document) -> Sequence[Button]:
         symbol = one["symbol"]
         close = Button(self._say("close", symbol=symbol), button_data(Press.CLOSE, symbol))
-        return self._why_button(symbol, one["signal_id"]), close
+        return *self._why_button(symbol, one["signal_id"]), close
 
-    def _why_button(self, symbol: str, signal_id: str) -> Button:
-        return Button(self._say("why", symbol=symbol), button_data(Press.WHY, signal_id))
+    def _why_button(self, symbol: str, signal_id: str) -> Sequence[Button]:
+        """Return the button, or none for an id that is too long to be carried by one."""
+        data = button_data(Press.WHY, signal_id)
+        return (Button(self._say("why", symbol=symbol), data),) if fits_button(data) else ()
 
 
 def pnl_of(positions: Sequence[Document]) -> str | None:
@@ -313,8 +316,9 @@ def _price(text: str | None) -> str:
     return f"{int(whole):,}" + (f".{places}" if places else "")
 
 
-def _short(value: Decimal) -> str:
-    return percent(str(value), 0)
+def _score(value: Decimal) -> str:
+    """Return a score cut short, never rounded up: 0.8499 did not reach a gate of 0.85."""
+    return str(value.quantize(SCORE_STEP, ROUND_DOWN))
 
 
 def _signed(amount: Decimal) -> str:

@@ -87,7 +87,7 @@ class Conversation:
         person = self._guests.person(typed.user_id, typed.place)
         if person is None:
             if command is not None or typed.place.is_private:
-                await self._turn_away(typed.user_id, typed.place, f"/{command.name}" if command else "text")
+                await self._turn_away_who_typed(typed, command)
             return
         if command is None or not self._is_for_us(command, typed.place):
             return
@@ -116,8 +116,8 @@ class Conversation:
         person, meant = self._guests.person(pressed.user_id, pressed.place), read_press(pressed.data)
         if person is None:
             what = f"press {meant[0] if meant else '?'}"
-            await self._chat.answer(pressed.press_id, self._say(f"why_{Why.STRANGER}"))
-            await self._turn_away(pressed.user_id, pressed.place, what, is_told=True)
+            if await self._turn_away(pressed.user_id, pressed.place, what):
+                await self._chat.answer(pressed.press_id, self._say(f"why_{Why.STRANGER}"))
             return
         place = pressed.place
         assert place is not None, "a person was recognised in it"
@@ -169,18 +169,22 @@ class Conversation:
             oldest = self._clock() - TYPED_AGE_MAX
             await self._chat.say(typed.place, Reply(self._say("too_old", time=f"{oldest:%H:%M:%S}")))
 
-    async def _turn_away(self, user_id: int, place: Place | None, what: str, is_told: bool = False) -> None:
-        """Count a stranger always; write down, and tell in private, only now and then."""
+    async def _turn_away_who_typed(self, typed: Typed, command: Command | None) -> None:
+        what = f"/{command.name}" if command is not None else "text"
+        if await self._turn_away(typed.user_id, typed.place, what) and typed.place.is_private:
+            await self._chat.say(typed.place, Reply(self._say("stranger", name=typed.user_id)))
+
+    async def _turn_away(self, user_id: int, place: Place | None, what: str) -> bool:
+        """Count a stranger always; write them down only now and then, and return whether that was now."""
         now_s = self._monotonic_s()
         if not (
             self._stranger_heard.allows(user_id, now_s) and self._strangers_heard.allows(EVERYBODY, now_s)
         ):
             self._doors.refused(Door.TELEGRAM, Why.STRANGER)
-            return
+            return False
         where = "" if place is None or place.is_private else f" in chat {place.chat_id}"
         await self._desk.turn_away(Door.TELEGRAM, f"telegram:{user_id}", what + where, Why.STRANGER)
-        if place is not None and place.is_private and not is_told:
-            await self._chat.say(place, Reply(self._say("stranger", name=user_id)))
+        return True
 
     async def _tell_trouble(self, update: Update, text: str) -> None:
         """Only to people of ours: a stranger learns nothing about our troubles."""

@@ -121,6 +121,9 @@ class Poller:
             self._stand_back(polled)
             return
         self._settle("ok", None)
+        # All before the offset is confirmed now. It is not kept: after a quiet week Telegram begins anew with
+        # any number, and what is below an old offset would be thrown away.
+        self._offset = 0
         for one in polled:
             if self._stopping.is_set():
                 return

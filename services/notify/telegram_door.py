@@ -90,16 +90,18 @@ class TelegramDoor:
         await self._replies.shutdown()
 
     async def introduce(self, menus: Mapping[str, Sequence[tuple[str, str]]]) -> str | Trouble:
-        """Register the commands by language (`""`: any other) and return our bot's name, or why not."""
+        """Register the commands by language (`""`: any other) and return our bot's name, or why not.
+
+        A menu that is not taken is logged: the commands work without it.
+        """
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 me = await self._bot.get_me()
-            for language, menu in menus.items():
-                commands = [BotCommand(name, about) for name, about in menu]
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await self._bot.set_my_commands(commands, language_code=language or None)
         except (TelegramError, TimeoutError) as error:
             return self._translated(error)
+        for language, menu in menus.items():
+            commands = [BotCommand(name, about) for name, about in menu]
+            await self._deliver(self._bot.set_my_commands, commands=commands, language_code=language or None)
         return me.username or ""
 
     async def updates(self, offset: int) -> Polled:
@@ -120,6 +122,8 @@ class TelegramDoor:
         message_id: int | None = None
         for page in pages(reply):
             message_id = await self._deliver(self._bot.send_message, chat_id=place.chat_id, **_content(page))
+            if message_id is None:
+                break
         return message_id
 
     async def change(self, place: Place, message_id: int, reply: Reply) -> None:

@@ -29,6 +29,8 @@ from tests.servers import RunningSystem
 REPOSITORY = Path(__file__).parent.parent.parent
 TELEGRAM_TOKEN = "95:e2e"
 TELEGRAM_CHAT = "9595"
+TELEGRAM_OPERATOR = 42
+TELEGRAM_VIEWER = 7
 HTTP_TIMEOUT_S = 10.0
 CLI_TIMEOUT_S = 90.0
 
@@ -218,4 +220,6 @@ def telegram_settings(telegram: TelegramStandIn) -> dict[str, str]:
         "PHOENIX_TELEGRAM_BASE_URL": telegram.url,
         "PHOENIX_TELEGRAM_BOT_TOKEN": TELEGRAM_TOKEN,
         "PHOENIX_TELEGRAM_CHAT_ID": TELEGRAM_CHAT,
+        "PHOENIX_TELEGRAM_OPERATORS": str(TELEGRAM_OPERATOR),
+        "PHOENIX_TELEGRAM_VIEWERS": str(TELEGRAM_VIEWER),
     }

@@ -108,7 +108,7 @@ class TelegramPeople:
     async def sees(self, text: str, *, after: int = 0) -> Shown:
         """Wait for a message that shows this text now, newer than message id `after`."""
 
-        def look() -> Shown | None:
+        async def look() -> Any:
             return next((one for one in self._newest() if text in one.text and one.message_id > after), None)
 
         found: Shown = await eventually(look, PATIENCE_S, what=f"{text!r} in {[*self.shown.values()]}")
@@ -117,7 +117,7 @@ class TelegramPeople:
     async def is_answered(self, press_id: str) -> str:
         """Wait until a press was answered and return the text that was shown."""
 
-        def look() -> PressAnswer | None:
+        async def look() -> Any:
             return next((one for one in self.answers if one.press_id == press_id), None)
 
         found: PressAnswer = await eventually(look, PATIENCE_S, what=f"an answer to {press_id}")
