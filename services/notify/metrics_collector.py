@@ -14,8 +14,6 @@ from shared.models import AccountSnapshot, Envelope, PositionClosed
 from shared.money import ZERO
 from shared.values import Side
 
-CHANNEL = "telegram"
-
 
 class BusinessMetrics:
     """Counts what the facts say about the business."""
@@ -36,32 +34,39 @@ class BusinessMetrics:
         return self._snapshot_at is None or snapshot.taken_at > self._snapshot_at
 
 
-class DeliveryMetrics:
-    """Counts what becomes of notifications."""
+class StorageMetrics:
+    """Counts what is kept."""
 
     def stored(self, schema: str, severity: str) -> None:
         """One notification was kept."""
         metrics.NOTIFICATIONS_STORED.labels(schema=schema, severity=severity).inc()
 
+
+class DeliveryMetrics:
+    """Counts what becomes of the notifications for one kind of channel, such as `slack`."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
     def waiting(self, count: int) -> None:
         """So many are not delivered yet."""
-        metrics.NOTIFICATIONS_WAITING.set(count)
+        metrics.NOTIFICATIONS_WAITING.labels(channel=self._channel).set(count)
 
     def dropped(self, count: int, why: str) -> None:
         """So many will never be delivered."""
-        metrics.NOTIFICATIONS_DROPPED.labels(why=why).inc(count)
+        metrics.NOTIFICATIONS_DROPPED.labels(channel=self._channel, why=why).inc(count)
 
     def answered(self, answer: Answer) -> None:
-        """The chat answered an attempt."""
+        """The channel answered an attempt."""
         match answer:
             case Delivered():
-                metrics.NOTIFICATIONS_SENT.labels(channel=CHANNEL).inc()
+                metrics.NOTIFICATIONS_SENT.labels(channel=self._channel).inc()
             case Busy():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="busy").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="busy").inc()
             case Unreachable():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="unreachable").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="unreachable").inc()
             case Refused():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="refused").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="refused").inc()
 
 
 class DoorMetrics:

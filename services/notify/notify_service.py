@@ -1,21 +1,24 @@
 """NOTIFY's composition root: opens what it needs, wires the two halves of its story, starts its loops.
 
-It must never hold a rule. Telegram is no dependency: readiness does not ask whether it answers.
+It must never hold a rule. Channels are no dependency: readiness does not ask whether Telegram answers.
 """
 
-import asyncio
 import time
 
 from fastapi import FastAPI
 
 from services.notify.config import NotifySettings
+from services.notify.daily_numbers import DailyNumbers
 from services.notify.event_consumer import open_consumers
-from services.notify.flow import DeliveryFlow, NotifyFlow
+from services.notify.flow import NotifyFlow
+from services.notify.housekeeping import Housekeeping
 from services.notify.http_routes import add_routes
-from services.notify.metrics_collector import BusinessMetrics, DeliveryMetrics
+from services.notify.languages import LANGUAGES
+from services.notify.metrics_collector import BusinessMetrics, StorageMetrics
+from services.notify.outlets import open_outlets
+from services.notify.report_writer import LEASE_NAME, ReportWriter
+from services.notify.reports import Reports
 from services.notify.store import NotificationStore
-from services.notify.telegram_bot import LEASE_NAME, Sender, TelegramChat
-from shared import logs
 from shared.clock import utc_now
 from shared.database import Database
 from shared.http_api import create_app
@@ -25,11 +28,8 @@ from shared.outbox import Outbox
 from shared.rabbitmq_client import Publisher
 
 NAME = "notify"
-PRUNE_INTERVAL_S = 600.0
 
-DESCRIPTION = "Tells the trader what happened: keeps every notification once and sends it to Telegram."
-
-_log = logs.get(__name__)
+DESCRIPTION = "Tells the trader what happened: keeps every notification once and sends it to every channel."
 
 
 async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
@@ -46,47 +46,32 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     )
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
-    store = NotificationStore(database, has_channel=settings.telegram_bot_token is not None)
-    watch = DeliveryMetrics()
-    sender = await _start_sender(runtime, settings, database, store, watch)
-    wake = sender.wake if sender is not None else _nobody_waits
-    flow = NotifyFlow(store, BusinessMetrics(), watch, wake)
+    words, reports = LANGUAGES[settings.language], Reports(database)
+    outlets = await open_outlets(runtime, settings, database, words, time.monotonic)
+    store = NotificationStore(database, outlets.channels)
+    flow = NotifyFlow(
+        store, reports, BusinessMetrics(), StorageMetrics(), outlets.wake, words, settings.levels
+    )
     runtime.spawn("outbox_sweeper", Outbox(database, publisher).sweep)  # it prunes our inbox
-    runtime.spawn("notification_pruner", lambda: _prune(store, settings.notifications_kept_days))
+    keeping = Housekeeping(store, outlets.wake, words, utc_now, settings.notifications_kept_days)
+    runtime.spawn("repeats_teller", keeping.tell_repeats)
+    runtime.spawn("channel_minder", keeping.mind_channels)
+    runtime.spawn("notification_pruner", keeping.prune)
+    writer = ReportWriter(
+        DailyNumbers(database, reports),
+        store,
+        Lease(database, LEASE_NAME, runtime.holder),
+        settings.daily_report_at,
+        words,
+        utc_now,
+        outlets.wake,
+    )
+    runtime.spawn("report_writer", writer.run)
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)
     return app
-
-
-async def _start_sender(
-    runtime: Runtime,
-    settings: NotifySettings,
-    database: Database,
-    store: NotificationStore,
-    watch: DeliveryMetrics,
-) -> Sender | None:
-    token, chat_id = settings.telegram_bot_token, settings.telegram_chat_id
-    if token is None or chat_id is None:
-        _log.warning("telegram_not_set_up", effect="notifications are stored and not sent")
-        return None
-    chat = await runtime.open(TelegramChat(token.get_secret_value(), chat_id, settings.telegram_base_url))
-    delivery = DeliveryFlow(store, chat, watch, chat_id, utc_now, time.monotonic)
-    sender = Sender(delivery, Lease(database, LEASE_NAME, runtime.holder))
-    runtime.spawn("telegram_sender", sender.run)
-    runtime.on_drain(sender.drain)
-    return sender
-
-
-async def _prune(store: NotificationStore, kept_days: int) -> None:
-    while True:
-        await store.prune(kept_days)
-        await asyncio.sleep(PRUNE_INTERVAL_S)
-
-
-def _nobody_waits() -> None:
-    """Without a channel nobody has to be woken."""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from services.notify.message_format import Context
 from shared.database import Database, load_queries
 
 ROWS_MAX = 1_000
@@ -240,6 +241,12 @@ class Reports:
     async def risk_acts(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return RISK's newest audit lines: state and limits, and what was recorded there."""
         return [dict(row) for row in await self._database.fetch(_SQL["acts"], min(limit, ROWS_MAX))]
+
+    async def context(self, signal_id: str) -> Context:
+        """Return what makes an opened position easier to judge."""
+        row = await self._database.fetch_row(_SQL["context"], signal_id)
+        assert row is not None, "two scalar subqueries make one row"
+        return Context(row["equity_usdt"], row["final_confidence"])
 
     async def _rows(self, kind: type[Row], query: str, *arguments: object) -> list[Row]:
         return [kind(**row) for row in await self._database.fetch(_SQL[query], *arguments)]
