@@ -38,3 +38,24 @@ def test_chat_ids(chat_id: str) -> None:
 
 def test_token_is_never_shown() -> None:
     assert "sesame" not in repr(settings(telegram_bot_token="95:sesame", telegram_chat_id="95"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"telegram_chat_id": "nobody", "telegram_bot_token": "95:x"}, "PHOENIX_TELEGRAM_CHAT_ID: `nobody`"),
+        ({"notification_levels": "trading_halted=off"}, "PHOENIX_NOTIFICATION_LEVELS: trading_halted tells"),
+        ({"channels": "sesame"}, "PHOENIX_CHANNELS: number 1 is no apprise URL"),
+        ({"daily_report_at": "24:00"}, "daily_report_at"),
+    ],
+)
+def test_a_list_that_cannot_be_read_names_its_setting(wrong: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**wrong)
+
+
+def test_a_channels_url_is_never_shown() -> None:
+    url = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    told = settings(channels=url)
+    assert "TIiajk" not in repr(told)
+    assert [channel.kind for channel in told.other_channels] == ["slack"]
