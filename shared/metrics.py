@@ -199,17 +199,21 @@ NOTIFICATION_FAILURES = Counter(
     "phoenix_notification_failures_total", "Notification attempts that failed.", ["channel", "why"]
 )
 NOTIFICATIONS_WAITING = Gauge(
-    "phoenix_notifications_waiting", "Notifications not delivered yet; the same in every replica."
+    "phoenix_notifications_waiting",
+    "Notifications not delivered yet, by channel; from the replica that sends.",
+    ["channel"],
 )
 NOTIFICATIONS_OLDEST_SECONDS = Gauge(
     "phoenix_notifications_oldest_waiting_seconds",
-    "How long the oldest of them waits; the same in every replica.",
+    "How long the oldest that no channel has yet waits; the same in every replica.",
 )
 NOTIFICATIONS_STORED = Counter(
     "phoenix_notifications_stored_total", "Notifications kept, by fact and severity.", ["schema", "severity"]
 )
 NOTIFICATIONS_DROPPED = Counter(
-    "phoenix_notifications_dropped_total", "Notifications that will never be delivered, by reason.", ["why"]
+    "phoenix_notifications_dropped_total",
+    "Notifications that will never be delivered, by channel and reason.",
+    ["channel", "why"],
 )
 TRADE_RESULTS = Counter("phoenix_trade_results_total", "Closed trades by net result.", ["result"])
 TRADE_RETURN_RATIO = Histogram(

@@ -14,7 +14,8 @@ from rich.console import Group, RenderableType
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
-from scripts.phoenix_cli.output import cell, console, failures_told, print_json, short, table
+from scripts.phoenix_cli.output import cell, console, failures_told, print_json, table
+from shared.wording import short
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Confidence = Annotated[float, typer.Option(min=0, max=1, help="How sure, 0..1.")]

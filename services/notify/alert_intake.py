@@ -17,6 +17,8 @@ ALERTS_MAX = 50
 """Told one by one from one webhook; Alertmanager may send thousands."""
 REPEAT_S = 3_600
 """Alertmanager repeats what still fires; it is told again at most this often."""
+RESOLVED = " resolved"
+"""Ends the kind of an alert that Alertmanager says is over."""
 KIND_CHARS_MAX = 80
 TEXT_CHARS_MAX = 3_000
 
@@ -115,7 +117,7 @@ def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
     told = SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING)
     fact = AlertRaised(
         severity=Severity.INFO if is_over else told,
-        kind=f"{name} resolved" if is_over else name,
+        kind=f"{name}{RESOLVED}" if is_over else name,
         text=_words_of(alert)[:TEXT_CHARS_MAX],
         symbol=alert.labels.get("symbol"),
     )

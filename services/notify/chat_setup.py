@@ -38,8 +38,8 @@ async def open_chat(
     services: ServiceClient,
 ) -> None:
     """Listen to the chat, if one is set up."""
-    token, chat_id = settings.telegram_bot_token, settings.telegram_chat_id
-    if token is None or chat_id is None:
+    token = settings.telegram_bot_token
+    if token is None:
         return
     if not settings.telegram_operators | settings.telegram_viewers:
         _log.warning(
@@ -51,7 +51,8 @@ async def open_chat(
     say, watch, reports = Phrases(settings.language), ChatMetrics(), Reports(database)
     reads = ChatReads(services, reports, say, utc_now, settings.mode)
     acts = ChatActs(desk, reads, reports, door, say, utc_now, time.monotonic)
-    guests = GuestList(chat_id, settings.telegram_operators, settings.telegram_viewers)
+    chats = [chat.address for chat in settings.telegram_chats]
+    guests = GuestList(chats, settings.telegram_operators, settings.telegram_viewers)
     conversation = Conversation(
         guests, reads, acts, desk, door, say, DoorMetrics(), watch, utc_now, time.monotonic
     )

@@ -1,11 +1,20 @@
 """What can be set about NOTIFY. Knows no other service."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from services.notify.channels import Channel, apprise_channels, telegram_chats
+from services.notify.kinds import Kind, Level, levels_from
 from shared.settings import LOOPBACK, Networks, Settings, listed
+
+SETTING_OF = {
+    "telegram_chats": "PHOENIX_TELEGRAM_CHAT_ID",
+    "other_channels": "PHOENIX_CHANNELS",
+    "levels": "PHOENIX_NOTIFICATION_LEVELS",
+}
 
 UserIds = Annotated[frozenset[PositiveInt], NoDecode, BeforeValidator(listed)]
 """Telegram user ids, separated by commas; negative numbers are groups, which nobody is."""
@@ -20,8 +29,23 @@ class NotifySettings(Settings):
     )
     telegram_chat_id: str | None = Field(
         None,
-        pattern=r"^(-?\d+|@\w+)$",
-        description="Chat the bot writes to: a number (negative for groups) or @channel.",
+        description="Chats the bot writes to, comma-separated: numbers (negative for groups) or @channel;"
+        " `warning:` or `critical:` before one tells it no less than that.",
+    )
+    channels: SecretStr = Field(
+        SecretStr(""),
+        description="Other channels as apprise URLs (slack://, discord://, mailto://, json://), separated by"
+        " spaces; `warning:` or `critical:` before one tells it no less than that.",
+    )
+    notification_levels: str = Field(
+        "",
+        description="How loudly kinds of messages are told, comma-separated: `decision_rejected=off,"
+        "position_opened=silent`; on, silent (no sound) or off (kept, not sent). Danger cannot be off.",
+    )
+    daily_report_at: str = Field(
+        "00:05",
+        pattern=r"^(off|([01]\d|2[0-3]):[0-5]\d)$",
+        description="When the report of the day before is sent, HH:MM UTC, or `off`.",
     )
     telegram_base_url: str = Field(
         "https://api.telegram.org",
@@ -68,6 +92,30 @@ class NotifySettings(Settings):
     @classmethod
     def _empty_is_absent(cls, given: object) -> object:
         return None if given == "" else given
+
+    @property
+    def telegram_chats(self) -> Sequence[Channel]:
+        """The chats the bot writes to."""
+        return telegram_chats(self.telegram_chat_id or "")
+
+    @property
+    def other_channels(self) -> Sequence[Channel]:
+        """The channels beside Telegram."""
+        return apprise_channels(self.channels.get_secret_value())
+
+    @property
+    def levels(self) -> Mapping[Kind, Level]:
+        """How loudly each kind is told that is not simply on."""
+        return levels_from(self.notification_levels)
+
+    @model_validator(mode="after")
+    def _lists_can_be_read(self) -> Self:
+        for name in ("telegram_chats", "other_channels", "levels"):
+            try:
+                getattr(self, name)
+            except ValueError as error:
+                raise ValueError(f"{SETTING_OF[name]}: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _token_and_chat_come_together(self) -> Self:

@@ -15,9 +15,9 @@ KEYS_MAX = 1_000
 
 @dataclass(frozen=True)
 class GuestList:
-    """The one chat we write to, and the people who may command."""
+    """The chats we write to, and the people who may command."""
 
-    chat: str
+    chats: Collection[str]
     operators: Collection[int]
     viewers: Collection[int]
 
@@ -32,9 +32,8 @@ class GuestList:
         return None
 
     def _is_ours(self, place: Place) -> bool:
-        if self.chat.startswith("@"):
-            return place.name is not None and place.name.lower() == self.chat[1:].lower()
-        return str(place.chat_id) == self.chat
+        named = f"@{place.name}".lower() if place.name is not None else None
+        return any(chat == str(place.chat_id) or chat.lower() == named for chat in self.chats)
 
 
 class Allowance:

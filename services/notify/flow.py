@@ -1,12 +1,15 @@
-"""The story of NOTIFY: a fact becomes a notification, kept once; a notification becomes a message in a chat.
+"""The story of NOTIFY: a fact becomes a notification, kept once; a notification becomes a message.
 
-The two halves meet only in the store: a chat that is away never holds up a fact. Both may be run twice: the
-fact's id makes the first half exactly once, and its tail in the text lets a person recognise a repeat.
+The two halves meet only in the store: a channel that is away never holds up a fact, nor another channel. Both
+may be run twice: the fact's id makes the first half exactly once, and its tail in the text lets a person
+recognise a repeat.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from services.notify.message_format import Notification, describe, render
+from services.notify.kinds import Kind, Lane, Level
+from services.notify.message_format import NOTHING_KNOWN, Context, Notification, describe
 from services.notify.pacing import (
     Answer,
     Busy,
@@ -21,13 +24,17 @@ from services.notify.pacing import (
 from services.notify.ports import (
     Drops,
     KeepsNotifications,
+    KnowsContext,
     ObservesDelivery,
     ObservesFacts,
+    ObservesStorage,
     OwesNotifications,
-    SendsText,
+    TakesMessages,
 )
+from services.notify.rendering import Written, render
+from services.notify.texts import Language
 from shared.clock import Clock
-from shared.models import Envelope
+from shared.models import Envelope, PositionOpened
 
 
 class NotifyFlow:
@@ -36,54 +43,70 @@ class NotifyFlow:
     def __init__(
         self,
         store: KeepsNotifications,
+        background: KnowsContext,
         facts: ObservesFacts,
-        watch: ObservesDelivery,
+        watch: ObservesStorage,
         wake: Callable[[], None],
+        words: Language,
+        levels: Mapping[Kind, Level],
     ) -> None:
         self._store = store
+        self._background = background
         self._facts = facts
         self._watch = watch
         self._wake = wake
+        self._words = words
+        self._levels = levels
 
     async def tell(self, source: str, envelope: Envelope) -> None:
         """Keep the fact's notification, unless this one is not told or was kept before."""
-        notification = describe(envelope)
+        notification = describe(envelope, self._words, await self._known_about(envelope))
         if notification is None:
             self._facts.observe(envelope)
             return
-        if await self._store.keep(source, notification):
+        level = self._levels.get(notification.kind, Level.ON)
+        wanted = replace(notification, is_silent=level is Level.SILENT)
+        if await self._store.keep(source, wanted, is_off=level is Level.OFF):
             self._facts.observe(envelope)
-            self._watch.stored(envelope.schema, notification.severity)
+            self._watch.stored(envelope.schema, wanted.severity)
             self._wake()
+
+    async def _known_about(self, envelope: Envelope) -> Context:
+        """Only an opened position is told with what is known beside the fact."""
+        if isinstance(envelope.payload, PositionOpened):
+            return await self._background.context(envelope.payload.signal_id)
+        return NOTHING_KNOWN
 
 
 class DeliveryFlow:
-    """What NOTIFY does to get the next message into one chat. Only the holder of the lease runs it."""
+    """What NOTIFY does to get the next message into one channel. Only the holder of the lease runs it."""
 
     def __init__(
         self,
-        store: OwesNotifications,
-        chat: SendsText,
+        queue: OwesNotifications,
+        channel: TakesMessages,
         watch: ObservesDelivery,
-        chat_id: str,
+        interval_s: float,
         clock: Clock,
         monotonic_s: Callable[[], float],
+        words: Language,
     ) -> None:
-        self._store = store
-        self._chat = chat
+        self._queue = queue
+        self._channel = channel
         self._watch = watch
+        self._interval_s = interval_s
         self._clock = clock
         self._monotonic_s = monotonic_s
-        self._chat_id = chat_id
-        self._pace: Pace = start_pace(chat_id, monotonic_s())
+        self._words = words
+        self._pace: Pace = start_pace(interval_s, monotonic_s())
 
     def take_over(self) -> None:
-        """Begin to write to the chat, which another replica may have written to a moment ago."""
-        self._pace = start_pace(self._chat_id, self._monotonic_s())
+        """Begin to write to the channel, which another replica may have written to a moment ago."""
+        self._pace = start_pace(self._interval_s, self._monotonic_s())
 
     @property
     def wait_s(self) -> float:
-        """How long the chat must be left alone, in seconds."""
+        """How long the channel must be left alone, in seconds."""
         return self._pace.wait_s(self._monotonic_s())
 
     async def deliver_next(self) -> bool:
@@ -91,27 +114,34 @@ class DeliveryFlow:
         if self.wait_s > 0:
             return False
         await self._give_up_old()
-        drops = await self._store.untold_drops()
-        batch = await self._claimed(next_batch(await self._store.waiting()))
-        if not batch and not drops.count:
+        drops = await self._queue.untold_drops()
+        lets_routine = self._pace.lets_routine(self._monotonic_s())
+        batch = await self._claimed(next_batch(await self._queue.waiting(), with_routine=lets_routine))
+        if not batch and not (drops.count and lets_routine):
             return False
-        answer = await self._chat.send(render(batch, drops.count))
-        self._pace = self._pace.after(answer, self._monotonic_s())
+        answer = await self._channel.send(await self._written(batch, drops))
+        lane = batch[0].lane if batch else Lane.ROUTINE
+        self._pace = self._pace.after(answer, self._monotonic_s(), lane)
         await self._settle(batch, drops, answer)
         return True
 
+    async def _written(self, batch: Sequence[Notification], drops: Drops) -> Written:
+        message = render(batch, self._words, drops.count)
+        if [one.kind for one in batch] == [Kind.DAILY_REPORT]:
+            return replace(message, picture=await self._queue.picture(batch[0].event_id))
+        return message
+
     async def _give_up_old(self) -> None:
-        for severity, before in too_old_before(self._clock()).items():
-            count = await self._store.drop_old(severity, before)
-            if count:
-                self._watch.dropped(count, "too_old")
-        self._watch.waiting(await self._store.count_waiting())
+        count = await self._queue.drop_old(too_old_before(self._clock()))
+        if count:
+            self._watch.dropped(count, "too_old")
+        self._watch.waiting(await self._queue.count_waiting())
 
     async def _claimed(self, batch: Sequence[Notification]) -> tuple[Notification, ...]:
         """Return what of `batch` is ours now; what another replica took is told by it."""
         if not batch:
             return ()
-        free = await self._store.claim([one.event_id for one in batch])
+        free = await self._queue.claim([one.event_id for one in batch])
         return tuple(one for one in batch if one.event_id in free)
 
     async def _settle(self, batch: Sequence[Notification], drops: Drops, answer: Answer) -> None:
@@ -120,12 +150,12 @@ class DeliveryFlow:
         self._watch.answered(answer)
         match answer:
             case Delivered():
-                await self._store.mark_delivered(event_ids)
+                await self._queue.mark_delivered(event_ids)
             case Refused(why):
-                await self._store.drop(event_ids, why)
+                await self._queue.drop(event_ids, why)
                 self._watch.dropped(len(event_ids), "refused")
             case Busy() | Unreachable():
-                await self._store.release(event_ids)
+                await self._queue.release(event_ids)
                 return
         if drops.count:
-            await self._store.mark_drops_told(drops)
+            await self._queue.mark_drops_told(drops)

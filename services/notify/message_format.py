@@ -1,111 +1,131 @@
-"""Facts to words: which facts are told, how loudly, and with which numbers, as one table by schema.
+"""Facts to words: which facts are told, as which kind of message, and with which numbers, by schema.
 
 Pure. It must never leave out a schema: one that is not told is listed as quiet, and a test holds that.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.notify.texts import (
-    ALL_SYMBOLS,
-    DIGEST_LINE,
-    DIGEST_TITLE,
-    DROPPED,
-    FOOTER,
-    MARKS,
-    NO_PRICE,
-    REFUSAL,
-    STATE_MEANINGS,
-    TEXTS,
-)
+from services.notify.alert_intake import RESOLVED
+from services.notify.kinds import ALERTS, NEVER_REPEATS, SEVERITIES, Kind, Lane, lane_of
+from services.notify.texts import Language
 from shared import models
 from shared.models import Envelope
-from shared.money import CENT, plain
-from shared.values import CheckResult, CloseReason, OutcomeKind, Position, Severity, TradingState
+from shared.money import CENT, ZERO, plain
+from shared.parking import REASON as PARKED
+from shared.values import Check, CheckResult, CloseReason, OutcomeKind, Position, Severity, TradingState
+from shared.wording import readable
 
 TITLE_CHARS_MAX = 200
 BODY_CHARS_MAX = 3_000
-MESSAGE_CHARS_MAX = 4_096  # Telegram refuses longer ones
+GIST_CHARS_MAX = 60
 SIGNAL_ID_CHARS = 12
-"""Enough of the front of a signal id to find it: `phoenix.py why` takes a unique prefix."""
-EVENT_TAIL_CHARS = 6
+"""Enough of the front of a signal id to find it: `/why` and `phoenix.py why` take a unique prefix."""
+LATE_S = Decimal(3)
+"""A stop that stood later than this after the first fill is worth a message, seconds."""
+UNIT_S = (86_400, 3_600, 60, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """A fact in words, ready to be told."""
+    """A fact in words, ready to be told. With `repeats_as`, the same words again are counted, not sent."""
 
     event_id: str
     correlation_id: str
-    kind: str
-    severity: Severity
+    kind: Kind
     title: str
     body: str
+    gist: str
     occurred_at: datetime
+    repeats_as: str | None = None
+    is_silent: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return SEVERITIES[self.kind]
+
+    @property
+    def lane(self) -> Lane:
+        """How urgently it travels."""
+        return lane_of(self.kind)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Told:
-    """How one message is told: which text, how loudly, and the values that fill it."""
+@dataclass(frozen=True)
+class Context:
+    """What is known beside the fact: both None when nobody knows."""
 
-    kind: str
-    severity: Severity
-    values: Mapping[str, str]
+    equity_usdt: Decimal | None = None
+    final_confidence: Decimal | None = None
 
 
-CLOSE_SEVERITY: Mapping[CloseReason, Severity] = {
-    CloseReason.STOP_LOSS: Severity.INFO,
-    CloseReason.TAKE_PROFIT: Severity.INFO,
-    CloseReason.EXIT_SIGNAL: Severity.INFO,
-    CloseReason.OPPOSITE_SIGNAL: Severity.INFO,
-    CloseReason.OPERATOR: Severity.INFO,
-    CloseReason.UNPROTECTED: Severity.CRITICAL,
-    CloseReason.LIQUIDATION: Severity.CRITICAL,
-    CloseReason.ADL: Severity.CRITICAL,
-    CloseReason.SETTLEMENT: Severity.WARNING,
-    CloseReason.EXTERNAL: Severity.WARNING,
+NOTHING_KNOWN = Context()
+Values = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """What a teller needs to tell a fact."""
+
+    words: Language
+    context: Context
+
+
+Told = tuple[Kind, Values]
+
+CLOSE_KINDS: Mapping[CloseReason, Kind] = {
+    CloseReason.STOP_LOSS: Kind.POSITION_CLOSED,
+    CloseReason.TAKE_PROFIT: Kind.POSITION_CLOSED,
+    CloseReason.EXIT_SIGNAL: Kind.POSITION_CLOSED,
+    CloseReason.OPPOSITE_SIGNAL: Kind.POSITION_CLOSED,
+    CloseReason.OPERATOR: Kind.POSITION_CLOSED,
+    CloseReason.UNPROTECTED: Kind.PROTECTION_FAILED,
+    CloseReason.LIQUIDATION: Kind.LIQUIDATION,
+    CloseReason.ADL: Kind.ADL,
+    CloseReason.SETTLEMENT: Kind.POSITION_CLOSED_OUTSIDE,
+    CloseReason.EXTERNAL: Kind.POSITION_CLOSED_OUTSIDE,
 }
-OUTCOME_SEVERITY: Mapping[OutcomeKind, Severity] = {
-    OutcomeKind.OPENED: Severity.INFO,
-    OutcomeKind.CLOSED: Severity.INFO,
-    OutcomeKind.NO_OP: Severity.INFO,
-    OutcomeKind.REJECTED: Severity.INFO,
-    OutcomeKind.EXPIRED: Severity.INFO,
-    OutcomeKind.FAILED: Severity.WARNING,
-}
-STATE_SEVERITY: Mapping[TradingState, Severity] = {
-    TradingState.ACTIVE: Severity.INFO,
-    TradingState.REDUCING: Severity.WARNING,
-    TradingState.HALTED: Severity.CRITICAL,
+STATE_KINDS: Mapping[TradingState, Kind] = {
+    TradingState.ACTIVE: Kind.TRADING_ACTIVE,
+    TradingState.REDUCING: Kind.TRADING_REDUCING,
+    TradingState.HALTED: Kind.TRADING_HALTED,
 }
 
 
-def describe(envelope: Envelope) -> Notification | None:
-    """Return the notification of a fact, or None for a fact that is not told."""
+def describe(envelope: Envelope, words: Language, context: Context = NOTHING_KNOWN) -> Notification | None:
+    """Return the notification of a fact in one language, or None for a fact that is not told."""
     teller = TELLERS.get(envelope.schema)
-    if teller is None:
+    told = teller(envelope.payload, _Telling(words, context)) if teller is not None else None
+    if told is None:
         return None
-    told = teller(envelope.payload)
-    title, body = TEXTS[told.kind].fill(told.values)
+    kind, values = told
+    title, body, gist = words.texts[kind].fill(values)
     return Notification(
         event_id=envelope.event_id,
         correlation_id=envelope.correlation_id,
-        kind=told.values.get("kind_name", told.kind),
-        severity=told.severity,
+        kind=kind,
         title=shortened(title, TITLE_CHARS_MAX),
         body=shortened(body, BODY_CHARS_MAX),
+        gist=shortened(gist, GIST_CHARS_MAX),
         occurred_at=envelope.occurred_at,
+        repeats_as=None if kind in NEVER_REPEATS else _sameness(kind, values, words),
     )
 
 
-def render(batch: Sequence[Notification], dropped: int = 0) -> str:
-    """Return one chat message: a notification or a digest of several, and how many were `dropped` before."""
-    told = "" if not batch else _single(batch[0]) if len(batch) == 1 else _digest(batch)
-    lost = DROPPED.format(count=dropped) if dropped else ""
-    return shortened("\n\n".join(part for part in (told, lost) if part), MESSAGE_CHARS_MAX)
+def again(first_title: str, repeats: int, minutes: int, words: Language) -> str:
+    """Return the title that says how often the same words came again."""
+    title = words.phrases["repeated"].format(title=first_title, count=repeats, minutes=minutes)
+    return shortened(title, TITLE_CHARS_MAX)
+
+
+def _sameness(kind: Kind, values: Values, words: Language) -> str:
+    """Return what two messages have in common that say the same, whichever signal they are about."""
+    title, body, _ = words.texts[kind].fill({**values, "signal": ""})
+    return f"{kind}\n{title}\n{body}"
 
 
 def shortened(text: str, chars_max: int) -> str:
@@ -113,106 +133,135 @@ def shortened(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 
 
-def _single(told: Notification) -> str:
-    footer = FOOTER.format(time=f"{told.occurred_at:%H:%M:%S}", tail=told.event_id[-EVENT_TAIL_CHARS:])
-    return "\n".join(line for line in (MARKS[told.severity] + told.title, told.body, footer) if line)
-
-
-def _digest(batch: Sequence[Notification]) -> str:
-    lines = (
-        DIGEST_LINE.format(
-            time=f"{told.occurred_at:%H:%M:%S}",
-            title=MARKS[told.severity] + told.title,
-            tail=told.event_id[-EVENT_TAIL_CHARS:],
-        )
-        for told in batch
-    )
-    return "\n".join((DIGEST_TITLE.format(count=len(batch)), *lines))
-
-
-def _opened(fact: models.PositionOpened) -> _Told:
-    return _Told(
-        kind="position_opened",
-        severity=Severity.INFO if fact.position.stop_price is not None else Severity.CRITICAL,
-        values=_position_values(fact.position),
-    )
-
-
-def _closed(fact: models.PositionClosed) -> _Told:
+def _opened(fact: models.PositionOpened, telling: _Telling) -> Told:
+    position, context = fact.position, telling.context
+    kind = Kind.POSITION_OPENED if position.stop_price is not None else Kind.POSITION_NAKED
+    risk, share = cents(position.risk_usdt), ""
+    if context.equity_usdt is not None and context.equity_usdt > ZERO:
+        share = format((position.risk_usdt / context.equity_usdt * 100).quantize(CENT), "f")
+    confidence = context.final_confidence
     values = {
-        "reason": _words(fact.reason),
-        "net": _signed(fact.net_pnl_usdt),
+        "notional": cents(position.quantity * position.entry_price),
+        "margin": cents(position.margin_usdt),
+        "leverage": str(position.leverage),
+        "stop": _price(position.stop_price, position.entry_price, telling.words),
+        "take_profit": _price(position.take_profit_price, position.entry_price, telling.words),
+        "risk": risk,
+        "risk_share": share,
+        "risk_alone": "" if share else risk,
+        "confidence": "" if confidence is None else readable(plain(confidence)),
+    }
+    return kind, _position_values(position, telling.words) | values
+
+
+def _closed(fact: models.PositionClosed, telling: _Telling) -> Told:
+    position, net = fact.position, fact.net_pnl_usdt
+    margin, risk = position.margin_usdt, position.risk_usdt
+    values = {
+        "mark": "✅ " if net > ZERO else "🔻 " if net < ZERO else "",
+        "reason": telling.words.closes[fact.reason],
+        "net": signed(net),
+        "r_multiple": signed(net / risk) if risk > ZERO else "–",
+        "of_margin": signed(net / margin * 100) if margin > ZERO else "–",
         "exit": plain(fact.exit_price),
-        "held": _duration(fact.closed_at - fact.position.opened_at),
-        "pnl": _signed(fact.pnl_usdt),
-        "fees": _cents(fact.fees_usdt),
-        "funding": _signed(fact.funding_usdt),
-        "closed_by": _short_id(fact.closed_by or ""),
+        "held": duration(fact.closed_at - position.opened_at, telling.words),
+        "pnl": signed(fact.pnl_usdt),
+        "fees": cents(fact.fees_usdt),
+        "funding": signed(fact.funding_usdt),
+        "closed_by": short_id(fact.closed_by or ""),
     }
-    return _Told(
-        kind="position_closed",
-        severity=CLOSE_SEVERITY[fact.reason],
-        values=_position_values(fact.position) | values,
-    )
+    return CLOSE_KINDS[fact.reason], _position_values(position, telling.words) | values
 
 
-def _order_ended(fact: models.OrderEnded) -> _Told:
-    return _Told(
-        kind="order_ended",
-        severity=OUTCOME_SEVERITY[fact.outcome],
-        values=_ended_values(fact) | {"detail": fact.detail},
-    )
-
-
-def _signal_ended(fact: models.SignalEnded) -> _Told:
-    return _Told(kind="signal_ended", severity=OUTCOME_SEVERITY[fact.outcome], values=_ended_values(fact))
-
-
-def _rejected(fact: models.TradeRejected) -> _Told:
-    refusals = [
-        REFUSAL.format(name=_words(check.name), measured=check.measured, limit=check.limit)
-        for check in fact.checks
-        if check.result is CheckResult.REFUSE
-    ]
-    return _Told(
-        kind="decision_rejected",
-        severity=OUTCOME_SEVERITY[fact.outcome],
-        values=_ended_values(fact) | {"side": fact.side.upper(), "refusals": "\n".join(refusals)},
-    )
-
-
-def _close_ignored(fact: models.CloseIgnored) -> _Told:
-    values = {
-        "symbol": fact.symbol or ALL_SYMBOLS,
-        "reason": _words(fact.reason),
-        "signal": _short_id(fact.signal_id),
+def _protected(fact: models.ProtectionPlaced, telling: _Telling) -> Told | None:
+    """Only what took long is told: the position's own message tells the rest."""
+    del telling
+    if fact.unprotected_s <= LATE_S:
+        return None
+    return Kind.PROTECTION_LATE, {
+        "symbol": fact.symbol,
+        "unprotected": format(fact.unprotected_s.quantize(Decimal("0.1")), "f"),
+        "stop_price": plain(fact.stop_price),
+        "take_profit_price": plain(fact.take_profit_price),
+        "signal": short_id(fact.signal_id),
     }
-    return _Told(kind="close_ignored", severity=Severity.INFO, values=values)
 
 
-def _state_changed(fact: models.TradingStateChanged) -> _Told:
+def _order_ended(fact: models.OrderEnded, telling: _Telling) -> Told:
+    kind = Kind.ORDER_FAILED if fact.outcome is OutcomeKind.FAILED else Kind.ORDER_ENDED
+    return kind, _ended_values(fact, telling.words) | {"detail": fact.detail}
+
+
+def _signal_ended(fact: models.SignalEnded, telling: _Telling) -> Told:
+    values = _ended_values(fact, telling.words)
+    if fact.reason == PARKED:
+        return Kind.SIGNAL_PARKED, values
+    return Kind.SIGNAL_FAILED if fact.outcome is OutcomeKind.FAILED else Kind.SIGNAL_ENDED, values
+
+
+def _rejected(fact: models.TradeRejected, telling: _Telling) -> Told:
+    words = telling.words
+    refusal = next((check for check in fact.checks if check.result is CheckResult.REFUSE), None)
     values = {
-        "state": fact.state.value,
-        "meaning": STATE_MEANINGS[fact.state],
+        "side": words.sides[fact.side],
+        "why": words.reason(fact.reason) if refusal is None else _refusal(refusal, "refusal", words),
+        "gist": words.reason(fact.reason) if refusal is None else _refusal(refusal, "refusal_gist", words),
+    }
+    return Kind.DECISION_REJECTED, _ended_values(fact, words) | values
+
+
+def _refusal(check: Check, phrase: str, words: Language) -> str:
+    """Return the one check that refused, with its number against its limit."""
+    filled = words.phrases[phrase].format(
+        name=words.reason(check.name),
+        measured=_measure(check.measured, words),
+        limit=_measure(check.limit, words),
+    )
+    return filled[:1].upper() + filled[1:] if phrase == "refusal" else filled
+
+
+def _measure(text: str, words: Language) -> str:
+    text = readable(text)
+    for pattern, replacement in words.measures:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def _close_ignored(fact: models.CloseIgnored, telling: _Telling) -> Told:
+    return Kind.CLOSE_IGNORED, {
+        "symbol": fact.symbol or telling.words.phrases["all_symbols"],
+        "reason": telling.words.reason(fact.reason),
+        "signal": short_id(fact.signal_id),
+    }
+
+
+def _state_changed(fact: models.TradingStateChanged, telling: _Telling) -> Told:
+    return STATE_KINDS[fact.state], {
+        "state": telling.words.states[fact.state],
+        "meaning": telling.words.meanings[fact.state],
         "changed_by": fact.changed_by,
         "reason": fact.reason,
     }
-    return _Told(kind="trading_state", severity=STATE_SEVERITY[fact.state], values=values)
 
 
-def _alert(fact: models.AlertRaised) -> _Told:
-    values = {
-        "kind_name": fact.kind,
-        "kind": _words(fact.kind).capitalize(),
-        "of_symbol": f" {fact.symbol}" if fact.symbol else "",
+def _alert(fact: models.AlertRaised, telling: _Telling) -> Told:
+    base = fact.kind.removesuffix(RESOLVED)
+    name = telling.words.alerts.get(base) or base.replace("_", " ")
+    name = name[:1].upper() + name[1:]
+    if base != fact.kind:
+        name = telling.words.phrases["resolved"].format(name=name)
+    return ALERTS[fact.severity], {
+        "title": f"{name} {fact.symbol}" if fact.symbol else name,
+        "symbol": fact.symbol or "",
+        "advice": telling.words.advice.get(fact.kind, ""),
         "text": fact.text,
     }
-    return _Told(kind="alert", severity=fact.severity, values=values)
 
 
-TELLERS: Mapping[str, Callable[[Any], _Told]] = {
+TELLERS: Mapping[str, Callable[[Any, _Telling], Told | None]] = {
     models.PositionOpened.SCHEMA: _opened,
     models.PositionClosed.SCHEMA: _closed,
+    models.ProtectionPlaced.SCHEMA: _protected,
     models.OrderEnded.SCHEMA: _order_ended,
     models.SignalEnded.SCHEMA: _signal_ended,
     models.TradeRejected.SCHEMA: _rejected,
@@ -231,70 +280,63 @@ QUIET: frozenset[str] = frozenset(
         models.CloseRequested.SCHEMA,
         models.OrderPlaced.SCHEMA,
         models.OrderFilled.SCHEMA,
-        models.ProtectionPlaced.SCHEMA,
         models.AccountSnapshot.SCHEMA,
     }
 )
 """Steps on the way: the fact that ends them tells the same and more."""
 
 
-def _position_values(position: Position) -> dict[str, str]:
+def _position_values(position: Position, words: Language) -> dict[str, str]:
     return {
-        "side": position.side.upper(),
+        "side": words.sides[position.side],
         "symbol": position.symbol,
         "quantity": plain(position.quantity),
         "entry": plain(position.entry_price),
-        "stop": _price(position.stop_price, position.entry_price),
-        "take_profit": _price(position.take_profit_price, position.entry_price),
-        "leverage": str(position.leverage),
-        "margin": _cents(position.margin_usdt),
-        "risk": _cents(position.risk_usdt),
         "strategy": position.strategy,
-        "signal": _short_id(position.signal_id),
+        "signal": short_id(position.signal_id),
     }
 
 
-def _ended_values(fact: models.OrderEnded | models.SignalEnded | models.TradeRejected) -> dict[str, str]:
+def _ended_values(
+    fact: models.OrderEnded | models.SignalEnded | models.TradeRejected, words: Language
+) -> dict[str, str]:
     return {
         "symbol": fact.symbol,
-        "outcome": _words(fact.outcome),
-        "reason": _words(fact.reason),
-        "signal": _short_id(fact.signal_id),
+        "outcome": words.outcomes[fact.outcome],
+        "reason": words.reason(fact.reason),
+        "signal": short_id(fact.signal_id),
     }
 
 
-def _price(price: Decimal | None, entry: Decimal) -> str:
+def _price(price: Decimal | None, entry: Decimal, words: Language) -> str:
     """Return a price with its distance from the entry, such as `49000 (-2.00 %)`."""
     if price is None:
-        return NO_PRICE
-    return f"{plain(price)} ({_signed((price / entry - 1) * 100)} %)"
+        return words.phrases["no_price"]
+    return f"{plain(price)} ({signed((price / entry - 1) * 100)} %)"
 
 
-def _cents(amount: Decimal) -> str:
+def cents(amount: Decimal) -> str:
+    """Return an amount with two places."""
     return format(amount.quantize(CENT), ",f")
 
 
-def _signed(amount: Decimal) -> str:
+def signed(amount: Decimal) -> str:
+    """Return an amount with its sign and two places; nothing has no sign."""
     rounded = amount.quantize(CENT)
     return format(abs(rounded), ",f") if rounded == 0 else format(rounded, "+,f")
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _short_id(long: str) -> str:
+def short_id(long: str) -> str:
+    """Return the front of an id."""
     return long[:SIGNAL_ID_CHARS]
 
 
-def _duration(length: timedelta) -> str:
+def duration(length: timedelta, words: Language) -> str:
     """Return a length of time in its two largest units, such as `1 h 12 min`."""
     seconds = max(0, int(length.total_seconds()))
-    counted = (
-        (seconds // 86_400, "d"),
-        (seconds // 3_600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    )
-    parts = [f"{count} {unit}" for count, unit in counted if count]
-    return " ".join(parts[:2]) or "0 s"
+    parts = []
+    for unit_s, unit in zip(UNIT_S, words.units, strict=True):
+        count, seconds = divmod(seconds, unit_s)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or f"0{words.units[-1]}"

@@ -8,12 +8,10 @@ from decimal import Decimal
 
 from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
 from services.notify.people import Door, Why
-from services.notify.store import Backlog, DatabaseLoad
+from services.notify.store import DatabaseLoad
 from shared import metrics
 from shared.models import Envelope, PositionClosed
 from shared.money import ZERO
-
-CHANNEL = "telegram"
 
 
 class BusinessMetrics:
@@ -30,8 +28,8 @@ class BusinessMetrics:
             _count_trade(envelope.payload)
 
 
-class DeliveryMetrics:
-    """Counts what becomes of notifications."""
+class StorageMetrics:
+    """Counts what is kept."""
 
     def __init__(self) -> None:
         metrics.from_zero(metrics.NOTIFICATIONS_DROPPED, "why", ("too_old", "refused"))
@@ -40,25 +38,32 @@ class DeliveryMetrics:
         """One notification was kept."""
         metrics.NOTIFICATIONS_STORED.labels(schema=schema, severity=severity).inc()
 
+
+class DeliveryMetrics:
+    """Counts what becomes of the notifications for one kind of channel, such as `slack`."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
     def waiting(self, count: int) -> None:
         """So many are not delivered yet."""
-        metrics.NOTIFICATIONS_WAITING.set(count)
+        metrics.NOTIFICATIONS_WAITING.labels(channel=self._channel).set(count)
 
     def dropped(self, count: int, why: str) -> None:
         """So many will never be delivered."""
-        metrics.NOTIFICATIONS_DROPPED.labels(why=why).inc(count)
+        metrics.NOTIFICATIONS_DROPPED.labels(channel=self._channel, why=why).inc(count)
 
     def answered(self, answer: Answer) -> None:
-        """The chat answered an attempt."""
+        """The channel answered an attempt."""
         match answer:
             case Delivered():
-                metrics.NOTIFICATIONS_SENT.labels(channel=CHANNEL).inc()
+                metrics.NOTIFICATIONS_SENT.labels(channel=self._channel).inc()
             case Busy():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="busy").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="busy").inc()
             case Unreachable():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="unreachable").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="unreachable").inc()
             case Refused():
-                metrics.NOTIFICATION_FAILURES.labels(channel=CHANNEL, why="refused").inc()
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="refused").inc()
 
 
 class DoorMetrics:
@@ -69,10 +74,9 @@ class DoorMetrics:
         metrics.DOOR_REFUSALS.labels(door=door.value, why=why.value).inc()
 
 
-def show_backlog(backlog: Backlog) -> None:
-    """Show what waits for delivery."""
-    metrics.NOTIFICATIONS_WAITING.set(backlog.waiting)
-    metrics.NOTIFICATIONS_OLDEST_SECONDS.set(backlog.oldest_s)
+def show_oldest_waiting(oldest_s: float) -> None:
+    """Show for how long the oldest that waits for delivery does."""
+    metrics.NOTIFICATIONS_OLDEST_SECONDS.set(oldest_s)
 
 
 def show_database(load: DatabaseLoad) -> None:

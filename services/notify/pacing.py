@@ -7,24 +7,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.notify.kinds import Lane
 from services.notify.message_format import Notification
-from shared.values import Severity
 
 CHAT_INTERVAL_S = 1.0
 GROUP_INTERVAL_S = 3.0  # groups take 20 messages a minute
-COALESCE_ABOVE = 3
-"""More waiting info messages than this become one."""
-DIGEST_LINES_MAX = 15  # with the longest titles still below a chat message's limit
+ROUTINE_INTERVAL_S = 10.0
+"""After a routine message the next one gathers this long: what happens meanwhile is one message."""
+SINGLE_MAX: Mapping[Lane, int] = {Lane.MONEY: 5, Lane.WARNING: 3, Lane.ROUTINE: 1}
+"""More than this waiting in a lane become one message; danger never does."""
+FOLDED_MAX: Mapping[Lane, int] = {Lane.MONEY: 15, Lane.WARNING: 15, Lane.ROUTINE: 200}
+"""At most this many go into one: money and warnings are listed line by line and must fit, routine is summed
+up.
+"""
 BACKOFF_S_MIN = 1.0
 BACKOFF_S_MAX = 30.0
 RETRY_AFTER_MARGIN_S = 0.1
 
-ORDER = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
-AGE_MAX: Mapping[Severity, timedelta] = {
-    Severity.INFO: timedelta(minutes=15),
-    Severity.WARNING: timedelta(hours=12),
+AGE_MAX: Mapping[Lane, timedelta] = {
+    Lane.ROUTINE: timedelta(minutes=15),
+    Lane.WARNING: timedelta(hours=12),
+    Lane.MONEY: timedelta(hours=24),
 }
-"""Older ones are not sent any more. Critical is not in the table: danger does not go stale."""
+"""Older ones are not sent any more. Danger is not in the table: it does not go stale."""
 
 
 @dataclass(frozen=True)
@@ -58,36 +63,48 @@ Answer = Delivered | Busy | Unreachable | Refused
 
 @dataclass(frozen=True)
 class Pace:
-    """How one chat is paced. Times are seconds of a monotonic clock."""
+    """How one channel is paced. Times are seconds of a monotonic clock."""
 
     interval_s: float
     next_send_at_s: float
+    next_routine_at_s: float = 0.0
     failures: int = 0
 
     def wait_s(self, now_s: float) -> float:
         """Return how long to wait before the next message may leave, 0 when it may leave now."""
         return max(0.0, self.next_send_at_s - now_s)
 
-    def after(self, answer: Answer, now_s: float) -> "Pace":
-        """Return the pace once `answer` has come at `now_s`."""
+    def lets_routine(self, now_s: float) -> bool:
+        """Tell whether a routine message may leave, too."""
+        return now_s >= self.next_routine_at_s
+
+    def after(self, answer: Answer, now_s: float, lane: Lane) -> "Pace":
+        """Return the pace once `answer` to a message of `lane` has come at `now_s`."""
+        routine_at_s, failures = self.next_routine_at_s, 0
         match answer:
             case Delivered() | Refused():
-                failures, pause_s = 0, self.interval_s
+                pause_s = self.interval_s
+                if lane is Lane.ROUTINE:
+                    routine_at_s = now_s + ROUTINE_INTERVAL_S
             case Busy(retry_after_s):
-                failures, pause_s = 0, max(self.interval_s, retry_after_s + RETRY_AFTER_MARGIN_S)
+                pause_s = max(self.interval_s, retry_after_s + RETRY_AFTER_MARGIN_S)
             case Unreachable():
                 failures = self.failures + 1
                 pause_s = max(self.interval_s, backoff_s(failures))
-        return Pace(self.interval_s, now_s + pause_s, failures)
+        return Pace(self.interval_s, now_s + pause_s, routine_at_s, failures)
 
 
-def start_pace(chat_id: str, now_s: float) -> Pace:
-    """Return the pace of a chat nobody here has written to yet.
+def start_pace(interval_s: float, now_s: float) -> Pace:
+    """Return the pace of a channel nobody here has written to yet.
 
     Its first message waits one interval: another replica may have written a moment ago.
     """
-    interval_s = GROUP_INTERVAL_S if chat_id.startswith("-") else CHAT_INTERVAL_S
     return Pace(interval_s, now_s + interval_s)
+
+
+def interval_of(chat_id: str) -> float:
+    """Return the least time between two messages to a Telegram chat, in seconds."""
+    return GROUP_INTERVAL_S if chat_id.startswith("-") else CHAT_INTERVAL_S
 
 
 def backoff_s(failures: int) -> float:
@@ -96,20 +113,22 @@ def backoff_s(failures: int) -> float:
     return float(min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(failures - 1, 16)))
 
 
-def next_batch(waiting: Sequence[Notification]) -> tuple[Notification, ...]:
-    """Return what the next message tells: the oldest of the loudest; many infos are folded into one."""
-    for severity in ORDER:
-        same = sorted((one for one in waiting if one.severity is severity), key=_by_time)
-        if severity is Severity.INFO and len(same) > COALESCE_ABOVE:
-            return tuple(same[:DIGEST_LINES_MAX])
+def next_batch(waiting: Sequence[Notification], *, with_routine: bool) -> tuple[Notification, ...]:
+    """Return what the next message tells: the oldest of the most urgent lane, or many folded into one."""
+    for lane in Lane:
+        if lane is Lane.ROUTINE and not with_routine:
+            continue
+        same = sorted((one for one in waiting if one.lane is lane), key=_by_time)
+        if lane is not Lane.DANGER and len(same) > SINGLE_MAX[lane]:
+            return tuple(same[: FOLDED_MAX[lane]])
         if same:
             return (same[0],)
     return ()
 
 
-def too_old_before(now: datetime) -> Mapping[Severity, datetime]:
-    """Return for each severity that ages the time before which it is not sent any more."""
-    return {severity: now - age for severity, age in AGE_MAX.items()}
+def too_old_before(now: datetime) -> Mapping[Lane, datetime]:
+    """Return for each lane that ages the time before which it is not sent any more."""
+    return {lane: now - age for lane, age in AGE_MAX.items()}
 
 
 def _by_time(one: Notification) -> tuple[datetime, str]:

@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from services.notify.chat import Place, Polled, Reply, Trouble, Update
-from services.notify.message_format import Notification
+from services.notify.kinds import Lane
+from services.notify.message_format import Context, Notification
 from services.notify.pacing import Answer
 from services.notify.people import Door, Request, Why
+from services.notify.rendering import Written
 from services.notify.report_rows import (
     Account,
     ClosedTrade,
@@ -21,7 +23,7 @@ from services.notify.report_rows import (
 )
 from shared.errors import PhoenixError
 from shared.models import Envelope
-from shared.values import Severity, TradingState
+from shared.values import TradingState
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,30 @@ class Drops:
 class KeepsNotifications(Protocol):
     """Keeps what was told and what waits."""
 
-    async def keep(self, source: str, notification: Notification) -> bool:
-        """Record that the fact came from `source` and keep its notification, together; False: one of both
-        was done before.
+    async def keep(self, source: str, notification: Notification, *, is_off: bool = False) -> bool:
+        """Record that the fact came from `source`, keep its notification and queue it for every channel that
+        takes it, together; False: it was kept before.
         """
         ...
 
 
+class KnowsContext(Protocol):
+    """Knows what makes a fact easier to judge."""
+
+    async def context(self, signal_id: str) -> Context:
+        """Return the account's equity and how the signal scored."""
+        ...
+
+
 class OwesNotifications(Protocol):
-    """Knows what still has to be delivered."""
+    """Knows what still has to be delivered to one channel."""
 
     async def waiting(self) -> Sequence[Notification]:
-        """Return the front of the queue: of every severity the oldest that may be sent now."""
+        """Return the front of the queue: of every lane the oldest that may be sent now."""
+        ...
+
+    async def picture(self, event_id: str) -> bytes | None:
+        """Return the picture that goes with a notification."""
         ...
 
     async def claim(self, event_ids: Sequence[str]) -> frozenset[str]:
@@ -69,8 +83,8 @@ class OwesNotifications(Protocol):
         """Record that these will never arrive."""
         ...
 
-    async def drop_old(self, severity: Severity, before: datetime) -> int:
-        """Give up what happened earlier than `before`, and return how many."""
+    async def drop_old(self, before: Mapping[Lane, datetime]) -> int:
+        """Give up what happened earlier than its lane allows, and return how many."""
         ...
 
     async def untold_drops(self) -> Drops:
@@ -78,15 +92,15 @@ class OwesNotifications(Protocol):
         ...
 
     async def count_waiting(self) -> int:
-        """Return how many wait, those under a claim included."""
+        """Return how many wait for channels of this kind, those under a claim included."""
         ...
 
 
-class SendsText(Protocol):
-    """A chat."""
+class TakesMessages(Protocol):
+    """A chat, or what else takes messages."""
 
-    async def send(self, text: str) -> Answer:
-        """Send one message and return what became of it; it never raises for the chat's troubles."""
+    async def send(self, message: Written) -> Answer:
+        """Send one message and return what became of it; it never raises for the channel's troubles."""
         ...
 
 
@@ -118,12 +132,16 @@ class ObservesFacts(Protocol):
         ...
 
 
-class ObservesDelivery(Protocol):
-    """Counts what becomes of notifications."""
+class ObservesStorage(Protocol):
+    """Counts what is kept."""
 
     def stored(self, schema: str, severity: str) -> None:
         """One notification was kept."""
         ...
+
+
+class ObservesDelivery(Protocol):
+    """Counts what becomes of the notifications for one kind of channel."""
 
     def waiting(self, count: int) -> None:
         """So many are not delivered yet."""

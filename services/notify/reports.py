@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from services.notify.message_format import Context
 from services.notify.report_rows import (
     Account,
     Bar,
@@ -118,6 +119,12 @@ class Reports:
     async def risk_acts(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return RISK's newest audit lines: state and limits, and what was recorded there."""
         return [dict(row) for row in await self._database.fetch(_SQL["acts"], _bounded(limit))]
+
+    async def context(self, signal_id: str) -> Context:
+        """Return what makes an opened position easier to judge."""
+        row = await self._database.fetch_row(_SQL["context"], signal_id)
+        assert row is not None, "two scalar subqueries make one row"
+        return Context(row["equity_usdt"], row["final_confidence"])
 
     async def _rows(self, kind: type[Row], query: str, *arguments: object) -> list[Row]:
         return [kind(**row) for row in await self._database.fetch(_SQL[query], *arguments)]

@@ -82,3 +82,7 @@ WHERE symbol = $1 AND opened_at >= $2 ORDER BY opened_at LIMIT $3
 
 -- name: acts
 SELECT at, actor, act, detail FROM reporting.acts ORDER BY id DESC LIMIT $1
+
+-- name: context
+SELECT (SELECT equity_usdt FROM reporting.account LIMIT 1) AS equity_usdt,
+       (SELECT final_confidence FROM reporting.signals WHERE signal_id = $1 LIMIT 1) AS final_confidence

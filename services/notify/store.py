@@ -1,34 +1,32 @@
-"""The notifications in PostgreSQL: the only SQL of this service.
+"""The notifications in PostgreSQL: what was told, how often it repeated, and what waits for which channel.
 
-A notification waits, may be claimed for one attempt, and ends once: delivered or dropped. This module must
-never decide who is told what.
+A delivery waits, may be claimed for one attempt, and ends once: delivered or dropped. This module must never
+decide who is told what.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.notify.channels import Channel
+from services.notify.kinds import ALERTS, Kind
 from services.notify.message_format import Notification
-from services.notify.ports import Drops
-from shared.database import Database, load_queries
+from shared import ids
+from shared.database import Connection, Database, load_queries
 from shared.values import Severity
 
-WAITING_ROWS_MAX = 50
-"""Rows looked at per severity; more wait for the next look."""
-CLAIM_S = 15.0
-"""A claim without an answer ends after this: longer than any attempt, short enough to be told soon."""
 PRUNE_ROWS_MAX = 1_000
-NO_CHANNEL = "no_channel"
+REPEAT_WINDOW_S = 600.0
+"""The same words again within this are counted instead of sent."""
+ENDED_REPEATS_MAX = 100
+"""Windows closed in one go; more wait for the next."""
 
 _SQL = load_queries(Path(__file__).parent / "queries.sql")
 
-
-class Backlog(NamedTuple):
-    """Notifications that wait, and the age of the oldest, s."""
-
-    waiting: int
-    oldest_s: float
+Retell = Callable[[str, int], str]
+"""Makes the title that says how often a title came again."""
 
 
 class DatabaseLoad(NamedTuple):
@@ -42,73 +40,54 @@ class DatabaseLoad(NamedTuple):
 class NotificationStore:
     """Notifications of this installation; without a channel they are kept and nobody waits for them."""
 
-    def __init__(self, database: Database, *, has_channel: bool) -> None:
+    def __init__(
+        self, database: Database, channels: Sequence[Channel], repeat_window_s: float = REPEAT_WINDOW_S
+    ) -> None:
         self._database = database
-        self._dropped_because = None if has_channel else NO_CHANNEL
+        self._channels = channels
+        self._repeat_window_s = repeat_window_s
 
-    async def keep(self, source: str, notification: Notification) -> bool:
-        """Record that the fact came from `source` and keep its notification, together; False: one of both
-        was done before.
+    async def keep(self, source: str, notification: Notification, *, is_off: bool = False) -> bool:
+        """Record that the fact came from `source`, keep its notification and queue it for every channel that
+        takes it, together; False: it was kept before.
         """
-        kept = await self._database.fetch_value(
-            _SQL["keep"],
-            notification.event_id,
-            notification.correlation_id,
-            notification.kind,
-            notification.severity.value,
-            notification.title,
-            notification.body,
-            notification.occurred_at,
-            self._dropped_because,
-            source,
-        )
-        return bool(kept)
+        async with self._database.connection() as connection:
+            return await self._keep(connection, source, notification, is_off=is_off)
 
-    async def waiting(self) -> Sequence[Notification]:
-        """Return the front of the queue: of every severity the oldest that may be sent now."""
-        rows = await self._database.fetch(_SQL["waiting"], WAITING_ROWS_MAX)
-        return [_notification(row) for row in rows]
+    async def keep_report(self, day: date, report: Notification, picture: bytes | None) -> bool:
+        """Keep the report of a day, once over all replicas; False: another one has."""
+        async with self._database.transaction() as tx:
+            if not await tx.fetchval(_SQL["claim_report"], day):
+                return False
+            return await self._keep(tx, "daily_report", report, picture=picture)
 
-    async def claim(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Take these for one attempt and return those that were free; the claim ends after `CLAIM_S`."""
-        rows = await self._database.fetch(_SQL["claim"], list(event_ids), CLAIM_S)
-        return frozenset(row["event_id"] for row in rows)
+    async def is_report_made(self, day: date) -> bool:
+        """Tell whether the report of a day was kept."""
+        return bool(await self._database.fetch_value(_SQL["is_report_made"], day))
 
-    async def mark_delivered(self, event_ids: Sequence[str]) -> None:
-        """Record that these arrived."""
-        await self._database.execute(_SQL["mark_delivered"], list(event_ids))
+    async def tell_repeats(self, retell: Retell, now: datetime) -> int:
+        """Close the windows that ended, and keep a notification of each that counted; return how many.
 
-    async def mark_drops_told(self, drops: Drops) -> None:
-        """Record that the number of these drops need not be told any more."""
-        await self._database.execute(_SQL["mark_drops_told"], drops.until)
+        Counts and notifications change together: killed in between, the next look tells them.
+        """
+        told = 0
+        async with self._database.transaction() as tx:
+            for row in await tx.fetch(_SQL["end_repeats"], ENDED_REPEATS_MAX):
+                if row["repeats"]:
+                    told += await self._keep(tx, "repeats", _repeated(row, retell, now))
+        return told
 
-    async def release(self, event_ids: Sequence[str]) -> None:
-        """Give claimed ones back: they did not arrive."""
-        await self._database.execute(_SQL["release"], list(event_ids))
+    async def adopt(self) -> None:
+        """Take over what a replica of an older version kept and did not send."""
+        await self._database.execute(_SQL["adopt"], self._names)
 
-    async def drop(self, event_ids: Sequence[str], why: str) -> None:
-        """Record that these will never arrive."""
-        await self._database.execute(_SQL["drop"], list(event_ids), why)
+    async def retire(self) -> None:
+        """Give up what waits for channels that are set up no more."""
+        await self._database.execute(_SQL["retire"], self._names)
 
-    async def drop_old(self, severity: Severity, before: datetime) -> int:
-        """Give up what happened earlier than `before`, and return how many."""
-        return int(await self._database.fetch_value(_SQL["drop_old"], severity.value, before))
-
-    async def untold_drops(self) -> Drops:
-        """Return how many were given up for their age without a word about it."""
-        row = await self._database.fetch_row(_SQL["untold_drops"])
-        assert row is not None, "an aggregate has a row"
-        return Drops(row["count"], row["until"])
-
-    async def count_waiting(self) -> int:
-        """Return how many wait, those under a claim included."""
-        return int(await self._database.fetch_value(_SQL["count_waiting"]))
-
-    async def backlog(self) -> Backlog:
-        """Return how many wait and for how long the oldest has, whoever sends them."""
-        row = await self._database.fetch_row(_SQL["backlog"])
-        assert row is not None, "an aggregate has a row"
-        return Backlog(row["waiting"], row["oldest_s"])
+    async def oldest_waiting_s(self) -> float:
+        """Return for how long the oldest that some channel has not yet waits, whoever sends it."""
+        return float(await self._database.fetch_value(_SQL["oldest_waiting_s"]))
 
     async def database_load(self) -> DatabaseLoad:
         """Return how large the database is and how many connections its server has."""
@@ -119,7 +98,7 @@ class NotificationStore:
     async def latest(
         self, limit: int, severity: Severity | None, correlation_id: str | None
     ) -> list[dict[str, object]]:
-        """Return the newest notifications with what became of them."""
+        """Return the newest notifications with what became of them on each channel."""
         severity_name = severity.value if severity is not None else None
         rows = await self._database.fetch(_SQL["latest"], limit, severity_name, correlation_id)
         return [dict(row) for row in rows]
@@ -127,15 +106,71 @@ class NotificationStore:
     async def prune(self, kept_days: int) -> None:
         """Delete some of what ended and is older than `kept_days`, at most `PRUNE_ROWS_MAX` rows."""
         await self._database.execute(_SQL["prune"], kept_days, PRUNE_ROWS_MAX)
+        await self._database.execute(_SQL["prune_reports"], kept_days)
+
+    @property
+    def _names(self) -> list[str]:
+        return [channel.name for channel in self._channels]
+
+    async def _keep(
+        self,
+        connection: Connection,
+        source: str,
+        notification: Notification,
+        *,
+        is_off: bool = False,
+        picture: bytes | None = None,
+    ) -> bool:
+        words = None if is_off else notification.repeats_as
+        kept = await connection.fetchval(
+            _SQL["keep"],
+            notification.event_id,
+            notification.correlation_id,
+            notification.kind.value,
+            notification.severity.value,
+            notification.title,
+            notification.body,
+            notification.occurred_at,
+            source,
+            notification.gist,
+            notification.is_silent,
+            is_off,
+            hashlib.sha256(words.encode()).digest() if words is not None else None,
+            self._repeat_window_s,
+            notification.lane.value,
+            [channel.name for channel in self._channels if channel.takes(notification.severity)],
+            picture,
+        )
+        return bool(kept)
 
 
-def _notification(row: Any) -> Notification:
+def notification_from(row: Any) -> Notification:
+    """Return the notification of a row of table `notifications`."""
     return Notification(
         event_id=row["event_id"],
         correlation_id=row["correlation_id"],
-        kind=row["kind"],
-        severity=Severity(row["severity"]),
+        kind=_kind(row["kind"], Severity(row["severity"])),
         title=row["title"],
         body=row["body"],
+        gist=row["gist"],
         occurred_at=row["occurred_at"],
+        is_silent=row["is_silent"],
+    )
+
+
+def _kind(name: str, severity: Severity) -> Kind:
+    """Rows of an older version have names of their own."""
+    return Kind(name) if name in set(Kind) else ALERTS[severity]
+
+
+def _repeated(row: Any, retell: Retell, now: datetime) -> Notification:
+    title = retell(row["title"], row["repeats"])
+    return Notification(
+        event_id=ids.event_id("notify.repeated", row["event_id"]),
+        correlation_id=row["correlation_id"],
+        kind=Kind(row["kind"]),
+        title=title,
+        body="",
+        gist=title[:60],
+        occurred_at=now,
     )

@@ -1,4 +1,4 @@
-"""Telegram: one chat that takes text, and the loop that writes to it while this replica holds the lease.
+"""Telegram's sending side: one bot, and the chats it writes to.
 
 Telegram is an outside outage waiting to happen: every call has a time-out, every trouble becomes an answer,
 and nothing here holds up a fact. It must never log the token; foreign errors may carry it and are scrubbed.
@@ -6,50 +6,51 @@ and nothing here holds up a fact. It must never log the token; foreign errors ma
 
 import asyncio
 import os
+import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from telegram import Bot, LinkPreviewOptions
+from telegram.constants import MessageLimit, ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from services.notify.flow import DeliveryFlow
 from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
-from services.notify.ports import HoldsLease
+from services.notify.rendering import Written
 from shared import logs
-from shared.errors import DatabaseUnavailable
 from shared.lease import LEASE_S, RENEW_INTERVAL_S
-from shared.supervision import attempt
 
 LEASE_NAME = "telegram"
+"""One for all chats: a 429 is the bot's, and one replica must know of it."""
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 3.0
 SEND_TIMEOUT_S = 3.5
-POLL_INTERVAL_S = 1.0
-"""How soon a notification that another replica kept is noticed."""
-CONNECTIONS_MAX = 2
+CONNECTIONS_MAX = 4
+MARKUP_FAULT = "parse entities"
 
-assert RENEW_INTERVAL_S + SEND_TIMEOUT_S < LEASE_S, "the lease outlives an attempt that began under it"
+assert RENEW_INTERVAL_S + SEND_TIMEOUT_S < LEASE_S, "the lease outlives a call that began under it"
 
 _log = logs.get(__name__)
 
 
-class TelegramChat:
-    """One chat, written to by one bot. Open it with `async with`; opening calls nobody."""
+class TelegramBot:
+    """One bot. Open it with `async with`; opening calls nobody."""
 
-    def __init__(self, token: str, chat_id: str, base_url: str) -> None:
+    def __init__(self, token: str, base_url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         # The library's switch to its coming type of `retry_after`; without it every 429 is a warning.
         os.environ["PTB_TIMEDELTA"] = "true"
         self._token = token
-        self._chat_id = chat_id
+        self._monotonic_s = monotonic_s
+        self._quiet_until_s = 0.0
         self._request = HTTPXRequest(
             connection_pool_size=CONNECTIONS_MAX,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             write_timeout=READ_TIMEOUT_S,
         )
-        self._bot = Bot(
+        self.api = Bot(
             token, base_url=f"{base_url}/bot", request=self._request, get_updates_request=self._request
         )
 
@@ -62,18 +63,24 @@ class TelegramChat:
     ) -> None:
         await self._request.shutdown()
 
-    async def send(self, text: str) -> Answer:
-        """Send one message and return what became of it; takes at most `SEND_TIMEOUT_S`."""
+    async def ask(self, call: Callable[[], Awaitable[object]]) -> Answer:
+        """Make one call and return what became of it; takes at most `SEND_TIMEOUT_S`.
+
+        After a 429 nobody of this bot calls before the time that Telegram asked for is over.
+        """
+        quiet_s = self._quiet_until_s - self._monotonic_s()
+        if quiet_s > 0:
+            return Busy(quiet_s)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._bot.send_message(
-                    self._chat_id, text, link_preview_options=LinkPreviewOptions(is_disabled=True)
-                )
+                await call()
         except (TelegramError, TimeoutError) as error:
             answer = self._translated(error)
             _log.warning(
                 "telegram_message_not_delivered", answer=type(answer).__name__, why=self._scrubbed(error)
             )
+            if isinstance(answer, Busy):
+                self._quiet_until_s = self._monotonic_s() + answer.retry_after_s
             return answer
         return Delivered()
 
@@ -91,59 +98,51 @@ class TelegramChat:
         return f"{type(error).__name__}: {error}".replace(self._token, "***")
 
 
-class Sender:
-    """The loop that empties the queue of notifications, one replica at a time."""
+class TelegramChat:
+    """One chat, written to by one bot."""
 
-    def __init__(self, flow: DeliveryFlow, lease: HoldsLease) -> None:
-        self._flow = flow
-        self._lease = lease
-        self._woken = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = False
+    def __init__(self, bot: TelegramBot, chat_id: str) -> None:
+        self._bot = bot
+        self._chat_id = chat_id
 
-    def wake(self) -> None:
-        """Say that a notification was kept."""
-        self._woken.set()
+    async def send(self, message: Written) -> Answer:
+        """Send one message and return what became of it.
 
-    async def run(self) -> None:
-        """Loop until stopped: hold the lease, send what may leave, wait. A failure is the supervisor's."""
-        was_holder = False
-        while not self._stopping:
-            is_holder = await self._lease.hold()
-            if is_holder != was_holder:
-                _log.info("telegram_lease_changed", is_holder=is_holder)
-                was_holder = is_holder
-                self._flow.take_over()
-            if is_holder and await self._deliver():
-                continue
-            await self._rest(self._flow.wait_s if is_holder else 0.0)
-        await asyncio.Event().wait()  # drained: the runtime cancels this loop
+        What Telegram refuses in its best form is sent in a plainer one: without the picture, without markup.
+        """
+        if message.picture is not None and len(message.plain) <= MessageLimit.CAPTION_LENGTH:
+            answer = await self._bot.ask(lambda: self._with_picture(message))
+            if not isinstance(answer, Refused):
+                return answer
+        answer = await self._bot.ask(lambda: self._with_markup(message))
+        if isinstance(answer, Refused) and MARKUP_FAULT in answer.why.lower():
+            return await self._bot.ask(lambda: self._plain(message))
+        return answer
 
-    async def drain(self) -> None:
-        """Begin no further message, wait for the one in hand, and let another replica go on."""
-        self._stopping = True
-        self._woken.set()
-        await attempt(asyncio.wait_for(self._idle.wait(), SEND_TIMEOUT_S))
-        try:
-            await self._lease.release()
-        except DatabaseUnavailable as down:
-            _log.warning("telegram_lease_left_to_expire", error=str(down))
+    async def _with_picture(self, message: Written) -> None:
+        assert message.picture is not None
+        await self._bot.api.send_photo(
+            self._chat_id,
+            message.picture,
+            caption=message.html,
+            parse_mode=ParseMode.HTML,
+            disable_notification=message.is_silent,
+        )
 
-    async def _deliver(self) -> bool:
-        self._idle.clear()
-        try:
-            return await self._flow.deliver_next()
-        finally:
-            self._idle.set()
+    async def _with_markup(self, message: Written) -> None:
+        await self._send(message.html, message.is_silent, ParseMode.HTML)
 
-    async def _rest(self, wait_s: float) -> None:
-        """Wait for the chat's pace, or for news; never longer than the lease allows."""
-        if wait_s > 0:
-            await asyncio.sleep(min(wait_s, RENEW_INTERVAL_S))
-            return
-        self._woken.clear()
-        await attempt(asyncio.wait_for(self._woken.wait(), POLL_INTERVAL_S))
+    async def _plain(self, message: Written) -> None:
+        await self._send(message.plain, message.is_silent, None)
+
+    async def _send(self, text: str, is_silent: bool, parse_mode: ParseMode | None) -> None:
+        await self._bot.api.send_message(
+            self._chat_id,
+            text,
+            parse_mode=parse_mode,
+            disable_notification=is_silent,
+            link_preview_options=LinkPreviewOptions(is_disabled=True),
+        )
 
 
 def _seconds(given: int | timedelta) -> float:

@@ -1,73 +1,63 @@
-"""Every sentence NOTIFY says, in one table, so that a second language is a second table.
+"""What a language is: one table of templates and words.
 
-A line is a template over named values; a line of which a value is empty is left out. No rule lives here.
+A line is a template over named values; a line of which a value is empty is left out. No rule lives here. A
+new language is one more module like `texts_en` and one more row in `languages`; a test says what it lacks.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from shared.values import Severity
+from services.notify.kinds import Kind
+from shared.values import CloseReason, OutcomeKind, Side, TradingState
 
 
 @dataclass(frozen=True)
 class Text:
-    """The templates of one kind of notification."""
+    """The templates of one kind of notification; `gist` is what a summary of many counts by."""
 
     title: str
     lines: tuple[str, ...] = ()
+    gist: str = "{symbol}"
 
-    def fill(self, values: Mapping[str, str]) -> tuple[str, str]:
-        """Return title and body; a template that names an unknown value is a `KeyError`."""
+    def fill(self, values: Mapping[str, str]) -> tuple[str, str, str]:
+        """Return title, body and gist; a template that names an unknown value is a `KeyError`."""
         body = [line.format_map(values) for line in self.lines if _has_all(line, values)]
-        return self.title.format_map(values), "\n".join(body)
+        return self.title.format_map(values), "\n".join(body), self.gist.format_map(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """Every word NOTIFY says in one language."""
+
+    texts: Mapping[Kind, Text]
+    summaries: Mapping[Kind, str]
+    """How `{count}` messages of a kind are summed up as `{parts}`."""
+    sides: Mapping[Side, str]
+    closes: Mapping[CloseReason, str]
+    outcomes: Mapping[OutcomeKind, str]
+    states: Mapping[TradingState, str]
+    meanings: Mapping[TradingState, str]
+    reasons: Mapping[str, str]
+    """Reasons and checks by the name the services give them; an unknown one is shown as its name."""
+    alerts: Mapping[str, str]
+    """Titles of our own alerts by their stable name."""
+    advice: Mapping[str, str]
+    """What an alert means, in languages that its own text is not written in."""
+    measures: tuple[tuple[str, str], ...]
+    """Phrases inside measured values and limits: pattern and replacement."""
+    phrases: Mapping[str, str]
+    units: tuple[str, str, str, str]
+    """Day, hour, minute, second."""
+
+    def reason(self, name: str) -> str:
+        """Return a reason in words; `closed:stop_loss` and the like are read part by part."""
+        front, colon, rest = name.partition(":")
+        if colon:
+            return f"{self.reason(front)}: {self.reason(rest)}"
+        closes = {close.value: words for close, words in self.closes.items()}
+        return self.reasons.get(name) or closes.get(name) or name.replace("_", " ")
 
 
 def _has_all(template: str, values: Mapping[str, str]) -> bool:
     return all(values[name] for _, name, _, _ in Formatter().parse(template) if name)
-
-
-TEXTS: Mapping[str, Text] = {
-    "position_opened": Text(
-        "{side} {symbol} opened: {quantity} at {entry}",
-        (
-            "Stop {stop}, take profit {take_profit}",
-            "Leverage {leverage}x, margin {margin} USDT, risk {risk} USDT",
-            "Strategy {strategy}, signal {signal}",
-        ),
-    ),
-    "position_closed": Text(
-        "{side} {symbol} closed, {reason}: {net} USDT net",
-        (
-            "{quantity} from {entry} to {exit} in {held}",
-            "Profit {pnl}, fees {fees}, funding {funding} USDT",
-            "Closed by {closed_by}",
-            "Strategy {strategy}, signal {signal}",
-        ),
-    ),
-    "order_ended": Text("Entry {symbol} {outcome}: {reason}", ("{detail}", "Signal {signal}")),
-    "decision_rejected": Text(
-        "{side} {symbol} {outcome}: {reason}",
-        ("{refusals}", "Signal {signal}"),
-    ),
-    "signal_ended": Text("{symbol} {outcome}: {reason}", ("Signal {signal}",)),
-    "close_ignored": Text("Close of {symbol} ignored: {reason}", ("Signal {signal}",)),
-    "trading_state": Text("Trading is {state}", ("{meaning}", "By {changed_by}: {reason}")),
-    "alert": Text("{kind}{of_symbol}", ("{text}",)),
-}
-
-REFUSAL = "{name}: {measured}, limit {limit}"
-ALL_SYMBOLS = "all positions"
-NO_PRICE = "none"
-
-STATE_MEANINGS: Mapping[str, str] = {
-    "ACTIVE": "Entries and exits are traded.",
-    "REDUCING": "No entries; exits are traded.",
-    "HALTED": "No entries until somebody resumes; exits are traded.",
-}
-
-MARKS: Mapping[Severity, str] = {Severity.INFO: "", Severity.WARNING: "⚠ ", Severity.CRITICAL: "🚨 "}
-FOOTER = "[{time} UTC · {tail}]"
-DIGEST_TITLE = "{count} messages"
-DIGEST_LINE = "{time} {title} [{tail}]"
-DROPPED = "{count} info messages were too old to be sent. GET /notifications has them."

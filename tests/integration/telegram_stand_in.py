@@ -1,4 +1,4 @@
-"""A stand-in for api.telegram.org: it takes sendMessage and getMe as the real server does and keeps them.
+"""A stand-in for api.telegram.org: it takes sendMessage, sendPhoto and getMe as the real server does.
 
 It can be told to answer badly, to hang, and to vanish. `python -m tests.integration.telegram_stand_in --port
 P` prints each message as a JSON line, for end-to-end tests and for trying things by hand. It must never be
@@ -12,28 +12,32 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from tests.integration.telegram_markup import CAPTION_CHARS_MAX, TEXT_CHARS_MAX, shown
 from tests.integration.telegram_people import TelegramPeople
 
-TEXT_CHARS_MAX = 4_096
+SENDING = {"sendMessage": ("text", TEXT_CHARS_MAX), "sendPhoto": ("caption", CAPTION_CHARS_MAX)}
+"""Methods that put something into a chat: where their text stands, and how long it may be."""
 HOST = "127.0.0.1"
 MESSAGES_KEPT_MAX = 10_000
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message that arrived in a chat."""
+    """One message that arrived in a chat, as a person sees it."""
 
     message_id: int
     chat_id: str
     text: str
     token: str
+    is_silent: bool = False
+    picture_bytes: int = 0
     at_s: float = field(default_factory=time.monotonic)
 
 
@@ -121,37 +125,55 @@ class TelegramStandIn:
             return web.json_response({"ok": True, "result": bot})
         if request.match_info["method"] == "getChat":
             return web.json_response({"ok": True, "result": {"id": 1, "type": "private"}})
-        if request.match_info["method"] != "sendMessage":
+        if request.match_info["method"] not in SENDING:
             return _refusal(404, "Not Found")
-        chat_id, text = str(given.get("chat_id", "")), str(given.get("text", ""))
+        where, chars_max = SENDING[request.match_info["method"]]
+        chat_id, text = str(given.get("chat_id", "")), str(given.get(where, ""))
+        seen = shown(text, str(given.get("parse_mode", "")))
+        message = self._read(chat_id, seen if seen is not None else text, given, request)
         trouble = self._troubles.popleft() if self._troubles else None
         if trouble is not None:
-            return await self._trouble(trouble, chat_id, text, request)
+            return await self._trouble(trouble, message)
+        if seen is None:
+            return _refusal(400, "Bad Request: can't parse entities: unsupported start tag")
         if not text:
             return _refusal(400, "Bad Request: message text is empty")
-        if len(text.encode("utf-16-le")) // 2 > TEXT_CHARS_MAX:
+        if len(seen.encode("utf-16-le")) // 2 > chars_max:
             return _refusal(400, "Bad Request: message is too long")
-        kept = await self._keep(chat_id, text, request)
-        self.people.sent(self._next_id - 1, chat_id, text, given)
+        kept = await self._keep(message)
+        self.people.sent(message.message_id, chat_id, message.text, given)
         return web.json_response({"ok": True, "result": kept})
 
-    async def _trouble(self, trouble: Trouble, chat_id: str, text: str, request: web.Request) -> web.Response:
+    def _read(self, chat_id: str, text: str, given: Mapping[str, object], request: web.Request) -> Message:
+        photo = given.get("photo")
+        picture_bytes = len(photo.file.read()) if isinstance(photo, web.FileField) else 0
+        self._next_id += 1
+        return Message(
+            self._next_id - 1,
+            chat_id,
+            text,
+            request.match_info["token"],
+            str(given.get("disable_notification", "")).lower() == "true",
+            picture_bytes,
+        )
+
+    async def _trouble(self, trouble: Trouble, message: Message) -> web.Response:
         if trouble.arrives:
-            await self._keep(chat_id, text, request)
+            await self._keep(message)
         if trouble.hang_s:
             await asyncio.sleep(trouble.hang_s)
         return _refusal(trouble.status, trouble.description, trouble.retry_after_s)
 
-    async def _keep(self, chat_id: str, text: str, request: web.Request) -> dict[str, object]:
-        message = Message(self._next_id, chat_id, text, request.match_info["token"])
-        self._next_id += 1
+    async def _keep(self, message: Message) -> dict[str, object]:
         async with self._arrived:
             self.messages.append(message)
             self._arrived.notify_all()
         if self._tell is not None:
             self._tell(message)
-        chat = {"id": int(chat_id) if chat_id.lstrip("-").isdigit() else 1, "type": "private"}
-        return {"message_id": message.message_id, "date": int(time.time()), "chat": chat, "text": text}
+        numeric = message.chat_id.lstrip("-").isdigit()
+        chat = {"id": int(message.chat_id) if numeric else 1, "type": "private"}
+        what = {"caption": message.text} if message.picture_bytes else {"text": message.text}
+        return {"message_id": message.message_id, "date": int(time.time()), "chat": chat, **what}
 
 
 def _refusal(status: int, description: str, retry_after_s: int | None = None) -> web.Response:

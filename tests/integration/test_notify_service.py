@@ -53,6 +53,7 @@ class World:
             "telegram_bot_token": TOKEN,
             "telegram_chat_id": CHAT_ID,
             "telegram_base_url": self.chat.url,
+            "daily_report_at": "off",
         }
         return NotifySettings.model_validate(given | telegram | changes)
 
@@ -72,7 +73,7 @@ class World:
         """Return how many notifications are neither delivered nor dropped."""
         return int(
             await self.database.fetch_value(
-                "SELECT count(*) FROM notifications WHERE delivered_at IS NULL AND dropped_at IS NULL"
+                "SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND dropped_at IS NULL"
             )
         )
 
@@ -93,7 +94,7 @@ async def world(servers: Servers) -> AsyncIterator[World]:
                 name="test",
             )
         )
-        for table in ("notifications", "inbox", "leases"):
+        for table in ("deliveries", "notifications", "repeats", "inbox", "leases"):
             await database.execute(f"DELETE FROM {table}")
         publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
         for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):  # what other tests have told
@@ -137,14 +138,15 @@ async def test_fact_on_the_queue_is_stored_and_arrives(world: World) -> None:
         envelope = fact(facts.CLOSED)
         await world.publisher.send(envelope)
         (text,) = await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
-        assert text.startswith("LONG BTCUSDT closed, take profit: +143.17 USDT net\n")
+        assert text.startswith("✅ LONG BTCUSDT closed, take profit: +143.17 USDT\n")
         assert envelope.event_id[-6:] in text
         message = world.chat.messages[0]
         assert (message.chat_id, message.token) == (CHAT_ID, TOKEN)
 
         async def is_shown_as_delivered() -> bool:
             shown = (await client.get("/notifications")).json()["notifications"]
-            return [one["delivered_at"] is not None for one in shown] == [True]
+            (delivery,) = shown[0]["deliveries"]
+            return delivery["channel"] == f"telegram:{CHAT_ID}" and delivery["delivered_at"] is not None
 
         await eventually(is_shown_as_delivered)
         assert (await client.get("/ready")).status_code == 200
@@ -243,10 +245,11 @@ async def test_outage_of_telegram_delays_and_loses_nothing(world: World) -> None
         assert (await client.get("/ready")).status_code == 200, "Telegram is no dependency"
         await eventually(lambda: _attempts(world, 2))
         await world.chat.appear()
-        texts = await world.chat.wait_for(lambda texts: times_told(texts, "Note ") == 6, 2 * SOON_S)
+        texts = await world.chat.wait_for(lambda texts: times_told(texts, "6 notes") == 1, 2 * SOON_S)
         assert times_told(texts, "Danger 6") == 1
         assert "Danger 6" in texts[0], "danger goes first"
-        assert texts[1].startswith("6 messages\n"), "waiting infos are folded into one"
+        assert texts[1].startswith("6 messages, "), "waiting infos are folded into one"
+        assert "6 notes: 1 Note 0, 1 Note 1" in texts[1]
 
 
 async def test_old_info_is_dropped_with_one_word_about_it_and_danger_is_not(world: World) -> None:
@@ -273,7 +276,7 @@ async def test_chat_that_refuses_is_recorded_and_the_next_message_goes_on(world:
         await world.publisher.send(fact(critical(10)))
         await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
         shown = (await client.get("/notifications")).json()["notifications"]
-        because = {one["title"]: one["dropped_because"] for one in shown}
+        because = {one["title"]: one["deliveries"][0]["dropped_because"] for one in shown}
         assert "blocked by the user" in because["Danger 9"]
 
 
@@ -305,7 +308,7 @@ async def test_without_a_token_notifications_are_kept_and_not_sent(
 
         await eventually(is_kept)
         (shown,) = (await client.get("/notifications")).json()["notifications"]
-        assert shown["dropped_because"] == "no_channel"
+        assert (shown["deliveries"], shown["held_because"]) == ([], None)
         assert await world.waiting() == 0
     assert capsys.readouterr().out.count("telegram_not_set_up") == 1
 
@@ -364,10 +367,12 @@ async def _asked(world: World, times: int) -> bool:
 
 
 async def _attempts(world: World, count: int) -> bool:
-    made = await world.database.fetch_value("SELECT coalesce(sum(attempts), 0) FROM notifications")
+    made = await world.database.fetch_value("SELECT coalesce(sum(attempts), 0) FROM deliveries")
     return int(made) >= count
 
 
 def _dropped_told(texts: list[str]) -> list[int]:
     """Return the numbers of dropped messages the chat was told."""
-    return [int(number) for text in texts for number in re.findall(r"(\d+) info messages were too old", text)]
+    return [
+        int(number) for text in texts for number in re.findall(r"(\d+) routine messages were too old", text)
+    ]

@@ -115,9 +115,19 @@ ALERT = models.AlertRaised(
     text="The stop is gone; it is being placed again.",
     symbol="BTCUSDT",
 )
+PROTECTED_LATE = models.ProtectionPlaced(
+    signal_id=SIGNAL_ID,
+    symbol="BTCUSDT",
+    stop_client_id="p95a-x-s",
+    stop_price=Decimal("49000"),
+    take_profit_client_id="p95a-x-t",
+    take_profit_price=Decimal("51000"),
+    unprotected_s=Decimal("4.21"),
+)
 TOLD: tuple[Message, ...] = (
     OPENED,
     CLOSED,
+    PROTECTED_LATE,
     ORDER_ENDED,
     SIGNAL_ENDED,
     REJECTED,
@@ -170,15 +180,6 @@ QUIET: tuple[Message, ...] = (
         average_price=Decimal("50000"),
         slippage=Decimal("0.0001"),
         filled_at=NOON,
-    ),
-    models.ProtectionPlaced(
-        signal_id=SIGNAL_ID,
-        symbol="BTCUSDT",
-        stop_client_id="p95a-x-s",
-        stop_price=Decimal("49000"),
-        take_profit_client_id="p95a-x-t",
-        take_profit_price=Decimal("51000"),
-        unprotected_s=Decimal("0.012"),
     ),
     models.AccountSnapshot(
         taken_at=NOON,

@@ -89,7 +89,7 @@ def test_what_a_button_carries_is_read_back_and_nothing_else() -> None:
 
 @pytest.fixture
 def guests() -> GuestList:
-    return GuestList("-100", operators={42}, viewers={7, 42})
+    return GuestList(["-100"], operators={42}, viewers={7, 42})
 
 
 def test_people_of_ours_have_their_role_in_our_chat_and_in_private(guests: GuestList) -> None:
@@ -109,7 +109,7 @@ def test_strangers_and_foreign_chats_and_lost_messages_have_nobody(guests: Guest
 
 
 def test_a_public_chat_is_known_by_its_name() -> None:
-    guests = GuestList("@Phoenix", operators={42}, viewers=())
+    guests = GuestList(["@Phoenix"], operators={42}, viewers=())
     assert guests.person(42, Place(-5, is_private=False, name="phoenix")) is not None
     assert guests.person(42, Place(-5, is_private=False)) is None
 

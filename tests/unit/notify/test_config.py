@@ -49,3 +49,24 @@ def test_people_are_listed_by_their_numbers() -> None:
 def test_groups_and_names_are_no_people(wrong: str) -> None:
     with pytest.raises(ValidationError, match="telegram_operators"):
         settings(telegram_operators=wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"telegram_chat_id": "nobody", "telegram_bot_token": "95:x"}, "PHOENIX_TELEGRAM_CHAT_ID: `nobody`"),
+        ({"notification_levels": "trading_halted=off"}, "PHOENIX_NOTIFICATION_LEVELS: trading_halted tells"),
+        ({"channels": "sesame"}, "PHOENIX_CHANNELS: number 1 is no apprise URL"),
+        ({"daily_report_at": "24:00"}, "daily_report_at"),
+    ],
+)
+def test_a_list_that_cannot_be_read_names_its_setting(wrong: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**wrong)
+
+
+def test_a_channels_url_is_never_shown() -> None:
+    url = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    told = settings(channels=url)
+    assert "TIiajk" not in repr(told)
+    assert [channel.kind for channel in told.other_channels] == ["slack"]

@@ -5,22 +5,26 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.notify.kinds import ALERTS, Kind, Lane
 from services.notify.message_format import Notification
 from services.notify.pacing import (
     BACKOFF_S_MAX,
     CHAT_INTERVAL_S,
-    COALESCE_ABOVE,
-    DIGEST_LINES_MAX,
+    FOLDED_MAX,
     GROUP_INTERVAL_S,
+    ROUTINE_INTERVAL_S,
+    SINGLE_MAX,
     Answer,
     Busy,
     Delivered,
     Refused,
     Unreachable,
     backoff_s,
+    interval_of,
     next_batch,
     start_pace,
     too_old_before,
@@ -31,76 +35,95 @@ from tests.unit.notify.facts import NOON
 TICK_S = 0.25
 
 
-def notification(number: int, severity: Severity, at_s: float = 0.0) -> Notification:
+def notification(
+    number: int, severity: Severity, at_s: float = 0.0, kind: Kind | None = None
+) -> Notification:
     return Notification(
         event_id=f"evt-{number:06}",
         correlation_id="sig-x",
-        kind="alert",
-        severity=severity,
+        kind=kind or ALERTS[severity],
         title=f"title {number}",
         body="",
+        gist="gist",
         occurred_at=NOON + timedelta(seconds=at_s),
     )
 
 
-def test_critical_goes_before_warning_before_info() -> None:
+def test_danger_goes_before_money_before_warnings_before_routine() -> None:
     waiting = [
         notification(1, Severity.INFO, 0),
         notification(2, Severity.WARNING, 1),
-        notification(3, Severity.CRITICAL, 2),
+        notification(3, Severity.INFO, 2, Kind.POSITION_OPENED),
+        notification(4, Severity.CRITICAL, 3),
     ]
     told = []
     while waiting:
-        batch = next_batch(waiting)
+        batch = next_batch(waiting, with_routine=True)
         told += [one.event_id for one in batch]
         waiting = [one for one in waiting if one not in batch]
-    assert told == ["evt-000003", "evt-000002", "evt-000001"]
+    assert told == ["evt-000004", "evt-000003", "evt-000002", "evt-000001"]
 
 
-def test_up_to_three_infos_go_one_by_one_and_more_are_folded() -> None:
-    infos = [notification(number, Severity.INFO, number) for number in range(COALESCE_ABOVE + 1)]
-    assert next_batch(infos[:COALESCE_ABOVE]) == (infos[0],)
-    assert next_batch(infos) == tuple(infos)
+@pytest.mark.parametrize(
+    ("lane", "kind"),
+    [
+        (Lane.MONEY, Kind.POSITION_CLOSED),
+        (Lane.WARNING, Kind.ALERT_WARNING),
+        (Lane.ROUTINE, Kind.DECISION_REJECTED),
+    ],
+)
+def test_a_few_go_one_by_one_and_more_are_folded(lane: Lane, kind: Kind) -> None:
+    many = [notification(number, Severity.INFO, number, kind) for number in range(300)]
+    few = many[: SINGLE_MAX[lane]]
+    assert next_batch(few, with_routine=True) == (few[0],)
+    assert next_batch(many[: SINGLE_MAX[lane] + 1], with_routine=True) == tuple(many[: SINGLE_MAX[lane] + 1])
+    assert next_batch(many[::-1], with_routine=True) == tuple(many[: FOLDED_MAX[lane]]), "the oldest first"
 
 
-def test_digest_is_bounded_and_takes_the_oldest() -> None:
-    infos = [notification(number, Severity.INFO, number) for number in range(100)]
-    assert next_batch(infos[::-1]) == tuple(infos[:DIGEST_LINES_MAX])
-
-
-def test_criticals_are_never_folded() -> None:
+def test_danger_is_never_folded() -> None:
     criticals = [notification(number, Severity.CRITICAL, number) for number in range(10)]
-    assert next_batch(criticals) == (criticals[0],)
+    assert next_batch(criticals, with_routine=True) == (criticals[0],)
+
+
+def test_routine_gathers_after_a_routine_message_and_nothing_else_does() -> None:
+    pace = start_pace(CHAT_INTERVAL_S, 0.0).after(Delivered(), 10.0, Lane.ROUTINE)
+    assert not pace.lets_routine(10.0 + ROUTINE_INTERVAL_S - 0.1)
+    assert pace.lets_routine(10.0 + ROUTINE_INTERVAL_S)
+    assert pace.wait_s(10.0) == CHAT_INTERVAL_S
+    waiting = [notification(1, Severity.INFO), notification(2, Severity.WARNING)]
+    assert next_batch(waiting, with_routine=False) == (waiting[1],)
+    assert next_batch(waiting[:1], with_routine=False) == ()
+    assert start_pace(CHAT_INTERVAL_S, 0.0).after(Delivered(), 10.0, Lane.DANGER).lets_routine(10.0)
 
 
 def test_nothing_waiting_sends_nothing() -> None:
-    assert next_batch([]) == ()
+    assert next_batch([], with_routine=True) == ()
 
 
 def test_a_replica_that_takes_over_waits_one_interval_first() -> None:
-    assert start_pace("95", 100.0).wait_s(100.0) == CHAT_INTERVAL_S
-    assert start_pace("-10095", 100.0).wait_s(100.0) == GROUP_INTERVAL_S
+    assert start_pace(interval_of("95"), 100.0).wait_s(100.0) == CHAT_INTERVAL_S
+    assert start_pace(interval_of("-10095"), 100.0).wait_s(100.0) == GROUP_INTERVAL_S
 
 
 def test_retry_after_is_honoured_in_full() -> None:
-    pace = start_pace("95", 0.0).after(Busy(3_600.0), 10.0)
+    pace = start_pace(CHAT_INTERVAL_S, 0.0).after(Busy(3_600.0), 10.0, Lane.DANGER)
     assert pace.wait_s(10.0) >= 3_600.0
 
 
 def test_backoff_doubles_up_to_its_cap_and_success_ends_it() -> None:
     assert [backoff_s(failures) for failures in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
     assert backoff_s(10_000) == BACKOFF_S_MAX
-    pace = start_pace("95", 0.0)
+    pace = start_pace(CHAT_INTERVAL_S, 0.0)
     for _ in range(20):
-        pace = pace.after(Unreachable("away"), 0.0)
+        pace = pace.after(Unreachable("away"), 0.0, Lane.DANGER)
     assert pace.wait_s(0.0) == BACKOFF_S_MAX
-    assert pace.after(Delivered(), 0.0).wait_s(0.0) == CHAT_INTERVAL_S
-    assert pace.after(Delivered(), 0.0).failures == 0
+    assert pace.after(Delivered(), 0.0, Lane.DANGER).wait_s(0.0) == CHAT_INTERVAL_S
+    assert pace.after(Delivered(), 0.0, Lane.DANGER).failures == 0
 
 
 def test_only_danger_does_not_age() -> None:
-    assert set(too_old_before(NOON)) == {Severity.INFO, Severity.WARNING}
-    assert too_old_before(NOON)[Severity.INFO] == NOON - timedelta(minutes=15)
+    assert set(too_old_before(NOON)) == set(Lane) - {Lane.DANGER}
+    assert too_old_before(NOON)[Lane.ROUTINE] == NOON - timedelta(minutes=15)
 
 
 @dataclass
@@ -118,20 +141,19 @@ class Day:
             key=lambda one: one.occurred_at,
         )
         answers, waiting, attempts, now_s = list(self.answers), list[Notification](), [], 0.0
-        pace = start_pace(self.chat_id, 0.0)
+        pace = start_pace(interval_of(self.chat_id), 0.0)
         while (coming or waiting) and now_s < 10_000:
             now = NOON + timedelta(seconds=now_s)
             waiting += [one for one in coming if one.occurred_at <= now]
             coming = [one for one in coming if one.occurred_at > now]
-            for severity, before in too_old_before(now).items():
-                waiting = [
-                    one for one in waiting if one.severity is not severity or one.occurred_at >= before
-                ]
-            batch = next_batch(waiting) if pace.wait_s(now_s) == 0 else ()
+            for lane, before in too_old_before(now).items():
+                waiting = [one for one in waiting if one.lane is not lane or one.occurred_at >= before]
+            with_routine = pace.lets_routine(now_s)
+            batch = next_batch(waiting, with_routine=with_routine) if pace.wait_s(now_s) == 0 else ()
             if batch:
                 answer = answers.pop() if answers else Delivered()
                 attempts.append((now_s, batch, answer))
-                pace = pace.after(answer, now_s)
+                pace = pace.after(answer, now_s, batch[0].lane)
                 if isinstance(answer, Delivered):
                     waiting = [one for one in waiting if one not in batch]
             now_s += TICK_S
@@ -196,11 +218,11 @@ def test_no_info_leaves_while_danger_waits(
 
 
 def test_a_refused_message_does_not_slow_the_next_one_down() -> None:
-    pace = start_pace("95", 0.0).after(Refused("chat not found"), 5.0)
+    pace = start_pace(CHAT_INTERVAL_S, 0.0).after(Refused("chat not found"), 5.0, Lane.DANGER)
     assert pace.wait_s(5.0) == CHAT_INTERVAL_S
 
 
 def test_order_is_by_time_of_the_fact() -> None:
     early, late = notification(9, Severity.WARNING, 1), notification(1, Severity.WARNING, 2)
-    assert next_batch([late, early]) == (early,)
-    assert next_batch([late, replace(early, occurred_at=late.occurred_at)]) == (late,)
+    assert next_batch([late, early], with_routine=True) == (early,)
+    assert next_batch([late, replace(early, occurred_at=late.occurred_at)], with_routine=True) == (late,)

@@ -1,0 +1,131 @@
+"""Slack, Discord, e-mail, webhooks and what else apprise knows: one channel per URL.
+
+The library is synchronous, swallows every exception and answers False, and says why only in its log. Each
+attempt runs in a thread of its own with a time-out here; at most one is under way per channel. A URL is a
+secret: it must never reach a log or an error.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import apprise
+
+from services.notify.channels import Channel
+from services.notify.pacing import Answer, Delivered, Unreachable
+from services.notify.rendering import Written
+from shared import logs
+from shared.errors import OperatorNeeded
+from shared.values import Severity
+
+ATTEMPT_TIMEOUT_S = 10.0
+INTERVAL_S = 1.0
+"""Least time between two messages to one channel."""
+WHY_CHARS_MAX = 200
+
+TYPES = {
+    Severity.INFO: apprise.NotifyType.INFO,
+    Severity.WARNING: apprise.NotifyType.WARNING,
+    Severity.CRITICAL: apprise.NotifyType.FAILURE,
+}
+
+_log = logs.get(__name__)
+
+
+class _Complaints(logging.Handler):
+    """Collects what the library logs, by thread, so that a refusal has a reason."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._by_thread: dict[int, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._by_thread[record.thread or 0] = record.getMessage()
+
+    def take(self) -> str:
+        """Return the last complaint of the calling thread."""
+        return self._by_thread.pop(threading.get_ident(), "apprise says no and not why")
+
+
+_complaints = _Complaints()
+
+
+class AppriseChannel:
+    """One apprise URL."""
+
+    def __init__(self, channel: Channel) -> None:
+        service = apprise.Apprise.instantiate(channel.address)
+        if not isinstance(service, apprise.NotifyBase):
+            raise OperatorNeeded(
+                f"PHOENIX_CHANNELS: apprise cannot use the URL that begins with {channel.kind}://; its"
+                " documentation says how one for this service is written"
+            )
+        service.retry = 0
+        self._name = channel.name
+        self._secret = channel.address
+        self._service = service
+        self._under_way: asyncio.Future[Answer] | None = None
+        library_log = logging.getLogger("apprise")
+        library_log.propagate = False  # its lines may carry what the URL holds
+        if _complaints not in library_log.handlers:
+            library_log.addHandler(_complaints)
+
+    async def send(self, message: Written) -> Answer:
+        """Send one message and return what became of it; takes at most `ATTEMPT_TIMEOUT_S`."""
+        if self._under_way is not None and not self._under_way.done():
+            return Unreachable("an earlier attempt still hangs")
+        self._under_way = _in_thread(lambda: self._notify(message))
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                answer = await asyncio.shield(self._under_way)
+        except TimeoutError:
+            answer = Unreachable(f"no answer within {ATTEMPT_TIMEOUT_S:.0f} s")
+        if not isinstance(answer, Delivered):
+            _log.warning("channel_message_not_delivered", channel=self._name, why=str(answer))
+        return answer
+
+    def _notify(self, message: Written) -> Answer:
+        """Runs in a thread."""
+        body = "\n".join(part for part in (message.body, message.footer) if part) or message.title
+        try:
+            arrived = self._service.notify(body, title=message.title, notify_type=TYPES[message.severity])
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
+            return Unreachable(self._scrubbed(f"{type(error).__name__}: {error}"))
+        if arrived:
+            return Delivered()
+        return Unreachable(self._scrubbed(_complaints.take()))
+
+    def _scrubbed(self, why: str) -> str:
+        """Cut what the URL holds out of a foreign message: each of its parts may be the secret."""
+        for part in sorted(_parts(self._secret), key=len, reverse=True):
+            why = why.replace(part, "***")
+        return why[:WHY_CHARS_MAX]
+
+
+def _parts(url: str) -> set[str]:
+    _, _, rest = url.partition("://")
+    for mark in "/:@?&=":
+        rest = rest.replace(mark, " ")
+    return {url} | {part for part in rest.split() if len(part) >= 6}
+
+
+def _in_thread(work: Callable[[], Answer]) -> "asyncio.Future[Answer]":
+    """Run `work` in a daemon thread: one that hangs must not hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Answer] = loop.create_future()
+
+    def settle(answer: Answer) -> None:
+        if not future.done():
+            future.set_result(answer)
+
+    def run() -> None:
+        answer: Answer = Unreachable("the attempt broke off")
+        try:
+            answer = work()
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, answer)
+
+    threading.Thread(target=run, name="apprise", daemon=True).start()
+    return future

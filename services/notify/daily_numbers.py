@@ -1,0 +1,66 @@
+"""The numbers of a day, read from the views of schema `reporting`: the truth as committed.
+
+It reads only, and must never see a table of another service.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from services.notify.daily_report import DayNumbers, Trade, bounds
+from services.notify.reports import Account, EquityPoint, Reports
+from shared.database import Database, load_queries
+from shared.money import ZERO
+
+OUTCOMES_MAX = 50
+CURVE_DAYS = 30
+CURVE_POINTS = 360
+"""As many as a phone shows."""
+
+_SQL = load_queries(Path(__file__).parent / "daily_report.sql")
+
+
+class DailyNumbers:
+    """Reads what a daily report tells."""
+
+    def __init__(self, database: Database, reports: Reports) -> None:
+        self._database = database
+        self._reports = reports
+
+    async def of(self, day: date) -> DayNumbers:
+        """Return the numbers of a UTC day; raises `DatabaseUnavailable`."""
+        since, until = bounds(day)
+        totals = await self._database.fetch_row(_SQL["day"], since, until)
+        assert totals is not None, "an aggregate has a row"
+        extremes = [Trade(**row) for row in await self._database.fetch(_SQL["extremes"], since, until)]
+        outcomes = await self._database.fetch(_SQL["outcomes"], since, until, OUTCOMES_MAX)
+        positions = await self._reports.positions()
+        account = await self._reports.account()
+        equity = await self._reports.equity(since, until, CURVE_POINTS)
+        return DayNumbers(
+            **totals,
+            unprotected_s_max=await self._database.fetch_value(_SQL["unprotected"], since, until),
+            best=extremes[0] if extremes else None,
+            worst=extremes[-1] if extremes else None,
+            outcomes=[(row["outcome"], row["reason"], row["signals"]) for row in outcomes],
+            equity_usdt=equity[-1].equity_usdt if equity else account.equity_usdt,
+            equity_before_usdt=equity[0].equity_usdt if equity else None,
+            drawdown=drawdown_at_end(equity, account),
+            positions=[(one.symbol, one.side) for one in positions],
+            state=account.state,
+        )
+
+    async def curve(self, day: date) -> Sequence[EquityPoint]:
+        """Return the equity of the days up to the end of `day`, the oldest first."""
+        _, until = bounds(day)
+        return await self._reports.equity(until - timedelta(days=CURVE_DAYS), until, CURVE_POINTS)
+
+
+def drawdown_at_end(equity: Sequence[EquityPoint], account: Account) -> Decimal | None:
+    """Return how far the equity ended below the account's peak, as a fraction."""
+    peak = account.peak_equity_usdt
+    ended = equity[-1].equity_usdt if equity else account.equity_usdt
+    if peak is None or ended is None or peak <= ZERO:
+        return None
+    return max(ZERO, 1 - ended / peak)
