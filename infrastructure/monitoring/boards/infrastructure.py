@@ -279,7 +279,7 @@ BOARD = Board(
                     "Notifications waiting",
                     COUNT,
                     "Not delivered yet.",
-                    ('max(phoenix_notifications_waiting{service="notify"})', "waiting"),
+                    ('sum(max by (channel) (phoenix_notifications_waiting{service="notify"}))', "waiting"),
                 ),
                 lines(
                     "Oldest notification waiting",
