@@ -34,7 +34,7 @@ HTTP_DRAIN_S = 3
 KEEP_ALIVE_S = 75  # longer than nginx keeps its end open, so that nginx never writes to a closed connection
 STOP_TIMEOUT_S = 10.0
 LAG_INTERVAL_S = 1.0
-READINESS_INTERVAL_S = 5.0
+READINESS_INTERVAL_S = 10.0
 EXIT_CONFIGURATION = 78  # sysexits EX_CONFIG: restarting will not help
 EXIT_DEPENDENCY = 75  # sysexits EX_TEMPFAIL: restarting will
 
