@@ -60,10 +60,14 @@ class Container:
         """Run the service's health check inside, as its user."""
         check = self.service.get("healthcheck", {}).get("test") or ["CMD", *_image_health_check()]
         command = check[1:] if check[0] == "CMD" else ["sh", "-c", check[1]]
-        return self.run(*command).returncode == 0
+        try:
+            return self.run(*command).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command inside, as `docker compose exec` does."""
+        self._await_root()
         inside = ["nsenter", "-t", str(self.first.pid), "-m", "-n", "-u", "-p", "-r", "-w"]
         return subprocess.run(
             [*inside, *_as_user(self.service), *_environment(self.service), *command],
@@ -72,6 +76,13 @@ class Container:
             timeout=CHECK_TIMEOUT_S,
             check=False,
         )
+
+    def _await_root(self) -> None:
+        """Wait until the container has its own file system: before, a command would run on this machine's."""
+        deadline = time.monotonic() + SETUP_TIMEOUT_S
+        while os.readlink(f"/proc/{self.first.pid}/root") == "/":
+            assert time.monotonic() < deadline, f"{self.name} does not come up"
+            time.sleep(POLL_S / 10)
 
     def stop(self) -> int:
         """Stop it as compose does; its exit status, -9 when the time it has to stop was not enough."""

@@ -1,8 +1,8 @@
-"""The home of the containers: its directories, who owns each, which settings each process may know. Pure.
+"""The home of the containers: its directories, who owns each, which settings each process may know.
 
 Paths below the home, ports and settings are those of the local start; what differs is that a server is
 reached by its name, and that every process gets a settings file of its own with nothing in it that it does
-not read.
+not read. It must never touch a file: `preparation` does that.
 """
 
 from collections.abc import Mapping
