@@ -22,7 +22,8 @@ import pytest
 from infrastructure.local.bring_up import StartError, log_tail
 from infrastructure.local.plan import SERVERS
 from infrastructure.local.ports import Ports
-from infrastructure.local.stack import LocalStack, is_port_free
+from infrastructure.local.probes import is_port_free
+from infrastructure.local.stack import LocalStack
 
 ServerName = Literal["rabbitmq", "redis", "postgres"]
 Role = Literal["admin", "brain", "risk", "execute", "feed", "notify"]

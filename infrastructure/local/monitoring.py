@@ -7,7 +7,7 @@ neither a start nor a stop looks like a trouble. Nothing needs them: the system 
 from collections.abc import Mapping
 from pathlib import Path
 
-from infrastructure.local.layout import REPOSITORY, Binaries, Layout
+from infrastructure.local.layout import REPOSITORY, Binaries, Layout, MissingServerError
 from infrastructure.local.plan import Probe, ProbeKind, Program
 from infrastructure.local.ports import SERVICES, Ports
 from infrastructure.local.settings_file import write_private
@@ -181,3 +181,18 @@ def _address(ports: Ports, name: str) -> str:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def require_monitoring(binaries: Binaries) -> None:
+    """Refuse to start without the programs of the monitoring.
+
+    Raises:
+        MissingServerError: something is not installed; the message names it.
+    """
+    wanted = (binaries.prometheus, binaries.alertmanager, binaries.node_exporter)
+    missing = [path.name for path in wanted if not path.exists()]
+    if missing:
+        raise MissingServerError(
+            f"not installed: {', '.join(missing)} (run ./scripts/start.sh without --no-install, or leave the"
+            " monitoring out with --no-monitoring)"
+        )

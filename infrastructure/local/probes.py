@@ -81,3 +81,14 @@ def _get(port: int, path: str, headers: Mapping[str, str]) -> int | None:
         return None
     finally:
         connection.close()
+
+
+def is_port_free(port: int) -> bool:
+    """Tell whether nothing listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

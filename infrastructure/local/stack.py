@@ -10,7 +10,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from infrastructure.local.database import prepare_database
 from infrastructure.local.front_door import FrontDoor
 from infrastructure.local.layout import (
     Binaries,
-    MissingServerError,
     find_binaries,
     find_layout,
     make_layout,
@@ -34,7 +32,7 @@ from infrastructure.local.leftovers import (
     stop_process,
 )
 from infrastructure.local.monitoring import FAMILY as MONITORING
-from infrastructure.local.monitoring import monitoring_programs, prepare_monitoring
+from infrastructure.local.monitoring import monitoring_programs, prepare_monitoring, require_monitoring
 from infrastructure.local.plan import Program, programs, select, stop_waves
 from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, SERVICES, Ports
 from infrastructure.local.preparation import (
@@ -44,9 +42,10 @@ from infrastructure.local.preparation import (
     prepare_supervisor,
     service_environment,
 )
-from infrastructure.local.probes import Prober
+from infrastructure.local.probes import Prober, is_port_free
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
-from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file, write_private
+from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file
+from infrastructure.local.settings_files import SettingsFiles
 from infrastructure.local.supervision import STOP_MARGIN_S, ProcessInfo, Supervisor, SupervisorError
 
 SHUTDOWN_TIMEOUT_S = 60.0
@@ -129,7 +128,7 @@ class LocalStack:
             chosen = select(table, only=only, without={*without, *self._without})
             watched = any(program.family == MONITORING for program in chosen)
             if watched:
-                _require_monitoring(binaries)
+                require_monitoring(binaries)
             self._configure(table, count, overrides or {}, binaries, watched=watched)
             self._refuse_foreign_ports(chosen)
             prober = Prober(self.settings(), binaries)
@@ -166,7 +165,7 @@ class LocalStack:
                 tell=self._tell,
             )
             rolling.check(chosen, with_gap=with_gap)
-            prepare_supervisor(self.layout, table, self._all_env_files(), self.settings())
+            prepare_supervisor(self.layout, table, self._files().all, self.settings())
             self._bring_up(prober).run([], self._tasks(table, binaries))
             rolling.run(chosen)
 
@@ -217,16 +216,11 @@ class LocalStack:
 
     def settings(self) -> dict[str, str]:
         """Return the values of phoenix.env, the user's file and this run's overrides; the later ones win."""
-        return self._settings_of_files() | read_env_file(self.layout.overrides_file)
-
-    def _settings_of_files(self) -> dict[str, str]:
-        """Return what holds for every run."""
-        user = read_env_file(self._user_env_file) if self._user_env_file else {}
-        return read_env_file(self.layout.env_file) | user
+        return self._files().values()
 
     def env_files(self) -> list[Path]:
         """Return the settings files that exist, in the order in which later ones win."""
-        return [path for path in self._all_env_files() if path.exists()]
+        return self._files().existing()
 
     def stop_program(self, name: str) -> None:
         """Stop one program and wait until it is gone; it stays away until it is restarted."""
@@ -273,7 +267,7 @@ class LocalStack:
     ) -> None:
         """Write every configuration, then have a supervisor work by it, the running one or a new one."""
         prepare_settings(self.layout, self.ports)
-        settings = self._settings_of_files() | dict(overrides)
+        settings = self._files().values(overrides)
         changed = prepare_servers(self.layout, self.ports, settings)
         # An instance that is only coming gets no request yet, and one that is to go none any more.
         instances = [program for program in table if program.family in SERVICES]
@@ -281,8 +275,8 @@ class LocalStack:
         self._front_door(binaries).configure(settings, replicas, drained=absent)
         if watched:
             changed |= prepare_monitoring(self.layout, self.ports, replicas, settings)
-        self._write_overrides(overrides)  # only now: what nginx refuses must not stay
-        prepare_supervisor(self.layout, table, self._all_env_files(), settings)
+        self._files().write_overrides(overrides)  # only now: what nginx refuses must not stay
+        prepare_supervisor(self.layout, table, self._files().all, settings)
         if not self._supervisor.is_alive():
             session = recorded_session(self.layout.supervisor_pid)
             if (deaf := live_process(self.layout.supervisor_pid)) is not None:
@@ -293,12 +287,8 @@ class LocalStack:
         self._supervisor.apply_configuration()
         self._supervisor.stop(changed, timeout_s=SHUTDOWN_TIMEOUT_S)
 
-    def _all_env_files(self) -> list[Path]:
-        """Return the settings files, existing or not: services skip what is missing, and need no restart for
-        a file that comes or goes without changing a setting of theirs.
-        """
-        candidates = (self.layout.env_file, self._user_env_file, self.layout.overrides_file)
-        return [path for path in candidates if path]
+    def _files(self) -> SettingsFiles:
+        return SettingsFiles(self.layout.env_file, self._user_env_file, self.layout.overrides_file)
 
     def _front_door(self, binaries: Binaries) -> FrontDoor:
         return FrontDoor(self.layout, self.ports, binaries, self._supervisor)
@@ -356,13 +346,6 @@ class LocalStack:
         for path in (*self.layout.run.glob("*.pid"), self.layout.socket, self.layout.overrides_file):
             path.unlink(missing_ok=True)
 
-    def _write_overrides(self, overrides: Mapping[str, str]) -> None:
-        if overrides:
-            text = "".join(f"{key}={value}\n" for key, value in sorted(overrides.items()))
-            write_private(self.layout.overrides_file, text)
-        else:
-            self.layout.overrides_file.unlink(missing_ok=True)
-
     def _status_of(self, program: Program, process: ProcessInfo, prober: Prober) -> ProgramStatus:
         return ProgramStatus(
             name=program.name,
@@ -405,28 +388,7 @@ class LocalStack:
             yield
 
 
-def _require_monitoring(binaries: Binaries) -> None:
-    wanted = (binaries.prometheus, binaries.alertmanager, binaries.node_exporter)
-    missing = [path.name for path in wanted if not path.exists()]
-    if missing:
-        raise MissingServerError(
-            f"not installed: {', '.join(missing)} (run ./scripts/start.sh without --no-install, or leave the"
-            " monitoring out with --no-monitoring)"
-        )
-
-
 def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
     """Return how many instances of each service a running system has; 1 when nothing runs."""
     counts = (sum(name.startswith(f"{service}-") for name in processes) for service in SERVICES)
     return max(1, *counts)
-
-
-def is_port_free(port: int) -> bool:
-    """Tell whether nothing listens on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -12,7 +12,7 @@ import psutil
 from infrastructure.local.layout import MissingServerError, find_binaries, find_layout
 from infrastructure.local.leftovers import listeners, live_process
 from infrastructure.local.ports import PORT_BASE_DEFAULT, Ports
-from infrastructure.local.stack import is_port_free
+from infrastructure.local.probes import is_port_free
 from scripts.phoenix_cli.checkup import Finding, green, grey, red, yellow
 from scripts.phoenix_cli.installation import REPOSITORY, SETTINGS_FILE, Installation
 

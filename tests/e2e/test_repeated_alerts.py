@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from infrastructure.local.layout import REPOSITORY
-from infrastructure.local.stack import is_port_free
+from infrastructure.local.probes import is_port_free
 from services.brain.shared_windows import KEY_PREFIX
 from shared.redis_client import RedisClient
 from shared.settings import ENV_FILES_VARIABLE

@@ -17,7 +17,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from infrastructure.local.layout import REPOSITORY
-from infrastructure.local.stack import is_port_free
+from infrastructure.local.probes import is_port_free
 from services.brain.brain_service import build
 from services.brain.config import BrainSettings
 from services.brain.shared_windows import KEY_PREFIX

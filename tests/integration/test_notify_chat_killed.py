@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infrastructure.local.layout import REPOSITORY
-from infrastructure.local.stack import is_port_free
+from infrastructure.local.probes import is_port_free
 from shared.database import Database
 from shared.settings import ENV_FILES_VARIABLE
 from tests.eventually import eventually

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from infrastructure.local.layout import REPOSITORY
-from infrastructure.local.stack import is_port_free
+from infrastructure.local.probes import is_port_free
 from shared.clock import utc_now
 from shared.errors import OperatorNeeded
 from shared.models import TradeApproved, TradeRejected, TradingStateChanged
