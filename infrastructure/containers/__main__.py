@@ -12,7 +12,6 @@ from pathlib import Path
 from infrastructure.containers.home import HOME, container_layout
 from infrastructure.containers.preparation import prepare
 from infrastructure.local.settings_file import read_env_file
-from infrastructure.nginx_lb.settings import FrontDoorError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (OSError, FrontDoorError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"FAILED: {error}\n")
         return 1
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 
 from infrastructure.local.layout import Layout
 from infrastructure.local.ports import SERVICES, Ports
+from infrastructure.monitoring.targets import Named, Targets
 from infrastructure.nginx_lb.placeholders import Addresses
 from infrastructure.paper_exchange.config import PaperSettings
 from infrastructure.postgres.replication import ReplicationSettings
@@ -115,3 +116,16 @@ def front_door_addresses(layout: Layout, ports: ContainerPorts) -> Addresses:
         instances={service: (f"{service}:{ports.instance(service, 0)}",) for service in SERVICES},
         resolver=DNS_SERVER,
     )
+
+
+def scrape_targets(ports: ContainerPorts) -> Mapping[str, Targets]:
+    """Return what Prometheus asks, by names: behind each may be any number of containers."""
+    replicated = {service: Named(service, ports.instance(service, 0)) for service in SERVICES}
+    single = {
+        "market_feed": "market_feed",
+        "rabbitmq": "amqp_metrics",
+        "host": "node_exporter",
+        "prometheus": "prometheus",
+        "alertmanager": "alertmanager",
+    }
+    return replicated | {job: Named(HOSTS[server], ports.of(server)) for job, server in single.items()}

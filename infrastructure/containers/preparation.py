@@ -18,10 +18,12 @@ from infrastructure.containers.home import (
     ContainerPorts,
     container_layout,
     front_door_addresses,
+    scrape_targets,
     settings_for,
 )
 from infrastructure.local import rendering
 from infrastructure.local.layout import REPOSITORY, Layout
+from infrastructure.local.monitoring import monitoring_files
 from infrastructure.local.preparation import prepare_rabbitmq
 from infrastructure.local.settings_file import SECRET_BYTES, ensure_env_file, write_private
 from infrastructure.nginx_lb.placeholders import TEMPLATES, configuration
@@ -47,7 +49,8 @@ def prepare(
     `environment`, whose settings win over the home's.
 
     Raises:
-        FrontDoorError: a setting of nginx cannot be used; nothing but missing secrets was written.
+        ValueError: a setting of nginx or of the monitoring cannot be used; nothing but missing secrets was
+            written.
     """
     layout, ports = container_layout(home), ContainerPorts()
     directories = [name for name in OWNERS if highly_available or name not in HIGHLY_AVAILABLE]
@@ -57,7 +60,9 @@ def prepare(
     settings = ensure_env_file(layout.env_file, ports, extra)
     prepare_rabbitmq(layout, INFRASTRUCTURE / "rabbitmq", settings["PHOENIX_AMQP_PASSWORD"])
     files = _settings_files(home, settings) | _configurations(layout, ports, settings)
-    files |= _front_door(layout, ports, {**settings, **environment})
+    in_force = {**settings, **environment}
+    files |= _front_door(layout, ports, in_force)
+    files |= monitoring_files(layout, scrape_targets(ports), in_force)
     if highly_available:
         files |= _companions(layout, ports, settings, files)
     for path, text in files.items():
@@ -90,7 +95,6 @@ def _configurations(layout: Layout, ports: ContainerPorts, settings: Mapping[str
         layout.postgres.parent / "pg_hba.conf": _source("postgres/pg_hba.conf"),
         layout.postgres.parent / "admin.password": settings["PHOENIX_ADMIN_DB_PASSWORD"],
         layout.home / "grafana" / "admin.password": settings["PHOENIX_GRAFANA_PASSWORD"],
-        layout.home / "alertmanager" / "notify.key": settings["PHOENIX_API_KEY"],
     }
 
 

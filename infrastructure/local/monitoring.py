@@ -15,6 +15,7 @@ from infrastructure.monitoring.targets import (
     GROUP_WAIT_S,
     INTERVAL_S,
     Fixed,
+    Targets,
     alertmanager_values,
     prometheus_values,
 )
@@ -118,30 +119,39 @@ def prepare_monitoring(layout: Layout, ports: Ports, replicas: int, settings: Ma
     Raises:
         ValueError: a setting of the monitoring is not usable; nothing was written.
     """
-    source = REPOSITORY / "infrastructure" / "monitoring"
-    rules, key_file = layout.prometheus / "alerts.yml", layout.alertmanager / "notify.key"
-    scraping = prometheus_values(
-        targets(ports, replicas), str(rules), _seconds(settings, INTERVAL_KEY, INTERVAL_S)
-    )
-    alerting = alertmanager_values(
-        settings["PHOENIX_NOTIFY_URL"],
-        str(key_file),
-        _heartbeat(settings),
-        _seconds(settings, GROUP_WAIT_KEY, GROUP_WAIT_S),
-    )
-    rendered = {
-        layout.prometheus / "prometheus.yml": fill_template(_text(source / "prometheus.yml"), scraping),
-        rules: _text(source / "alerts.yml"),
-        layout.alertmanager / "alertmanager.yml": fill_template(_text(source / "alertmanager.yml"), alerting),
-        key_file: settings["PHOENIX_API_KEY"],
-    }
+    rendered = monitoring_files(layout, targets(ports, replicas), settings)
     changed = {path for path, text in rendered.items() if not path.exists() or _text(path) != text}
     for path in changed:
         write_private(path, rendered[path])
     return {path.parent.name for path in changed}
 
 
-def targets(ports: Ports, replicas: int) -> dict[str, Fixed]:
+def monitoring_files(
+    layout: Layout, asked: Mapping[str, Targets], settings: Mapping[str, str]
+) -> dict[Path, str]:
+    """Return what Prometheus and Alertmanager read, by path; NOTIFY's key stands in a file of its own.
+
+    Raises:
+        ValueError: a setting of the monitoring is not usable.
+    """
+    source = REPOSITORY / "infrastructure" / "monitoring"
+    rules, key_file = layout.prometheus / "alerts.yml", layout.alertmanager / "notify.key"
+    scraping = prometheus_values(asked, str(rules), _seconds(settings, INTERVAL_KEY, INTERVAL_S))
+    alerting = alertmanager_values(
+        settings["PHOENIX_NOTIFY_URL"],
+        str(key_file),
+        _heartbeat(settings),
+        _seconds(settings, GROUP_WAIT_KEY, GROUP_WAIT_S),
+    )
+    return {
+        layout.prometheus / "prometheus.yml": fill_template(_text(source / "prometheus.yml"), scraping),
+        rules: _text(source / "alerts.yml"),
+        layout.alertmanager / "alertmanager.yml": fill_template(_text(source / "alertmanager.yml"), alerting),
+        key_file: settings["PHOENIX_API_KEY"],
+    }
+
+
+def targets(ports: Ports, replicas: int) -> Mapping[str, Targets]:
     """Return what Prometheus asks: every instance of ours, the broker, the host, itself."""
     return {
         service: Fixed({f"{service}-{i}": f"127.0.0.1:{ports.instance(service, i)}" for i in range(replicas)})

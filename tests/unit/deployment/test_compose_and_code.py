@@ -26,6 +26,7 @@ from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.plan import Program, programs, rabbitmq_environment
 from infrastructure.local.ports import SERVICES, Ports
 from infrastructure.local.settings_file import read_env_file
+from infrastructure.nginx_lb.settings import OWN_KEYS
 from infrastructure.paper_exchange.config import PaperSettings
 from shared.settings import ENV_FILES_VARIABLE, Settings, load
 from tests.compose_files import (
@@ -47,11 +48,6 @@ LAYOUT = container_layout(HOME)
 PORTS = ContainerPorts()
 CONTAINERS = services(BASE)
 PLAN = {program.family: program for program in programs(LAYOUT, PORTS, BINARIES)}
-
-AWAITED = {
-    "PHOENIX_TLS_CERTIFICATE", "PHOENIX_TLS_KEY", "PHOENIX_TLS_LISTEN", "PHOENIX_TLS_REDIRECT_LISTEN",
-}  # fmt: skip
-"""Settings of nginx's TLS port, read where the home is prepared."""
 
 
 def container(family: str) -> Tree:
@@ -190,9 +186,15 @@ def test_every_variable_of_ours_is_one_that_the_process_reads() -> None:
             given = {key for key in service.get("environment", {}) if key.startswith("PHOENIX_")}
             given -= {ENV_FILES_VARIABLE}
             if name == "secrets":
-                assert given <= AWAITED
+                assert given <= OWN_KEYS
             elif name == "cli":
                 assert given == {"PHOENIX_HOME"}
+            elif name == "grafana":
+                provisioned = (REPOSITORY / "infrastructure/monitoring/grafana/provisioning").rglob("*.y*ml")
+                wanted = {
+                    key for file in provisioned for key in re.findall(r"\$(PHOENIX_\w+)", file.read_text())
+                }
+                assert given == wanted
             elif given:
                 assert given <= keys_of(SETTINGS_OF[name.replace("-", "_")]), name
 
