@@ -139,7 +139,7 @@ def test_only_nginx_and_grafana_are_published_and_on_loopback(stack: str) -> Non
 def test_prod_publishes_tls_where_it_is_told_to() -> None:
     told = services(BASE, PROD, environment=GIVEN | {"PHOENIX_PUBLIC_ADDRESS": "0.0.0.0"})
     everywhere = [port for port in told["nginx"]["ports"] if not port.startswith("127.0.0.1:")]
-    assert everywhere == ["0.0.0.0:443:8443", "0.0.0.0:80:8081"]
+    assert everywhere == ["0.0.0.0:443:443", "0.0.0.0:80:80"]
 
 
 def test_prod_without_certificates_says_what_is_missing() -> None:
