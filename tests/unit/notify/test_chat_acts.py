@@ -130,6 +130,14 @@ async def test_a_close_ends_with_what_it_brought(room: Room) -> None:
     assert await room.confirm() == "BTCUSDT long closed at 61983.1: -12.63 USDT net"
 
 
+async def test_a_close_of_several_ends_with_their_sum(room: Room) -> None:
+    room.records.closed = [TRADE, replace(TRADE, symbol="ETHUSDT", net_usdt=Decimal(20))]
+    await room.propose("all")
+    title, *lines = (await room.confirm()).splitlines()
+    assert title == "2 positions closed: +7.37 USDT net"
+    assert len(lines) == 2
+
+
 async def test_a_close_all_names_each_and_their_sum_before(room: Room) -> None:
     room.records.live.append(dict(POSITION, symbol="ETHUSDT", unrealised_pnl_usdt="10"))
     await room.propose("all")
