@@ -111,7 +111,6 @@ class TelegramStandIn:
         return self.texts
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.requests += 1
         given = await (request.json() if request.content_type == "application/json" else request.post())
         answered = await self.people.respond(request.match_info["method"], given)
         if answered is not None:
@@ -121,6 +120,7 @@ class TelegramStandIn:
             return web.json_response({"ok": True, "result": bot})
         if request.match_info["method"] != "sendMessage":
             return _refusal(404, "Not Found")
+        self.requests += 1
         chat_id, text = str(given.get("chat_id", "")), str(given.get("text", ""))
         trouble = self._troubles.popleft() if self._troubles else None
         if trouble is not None:
@@ -130,7 +130,7 @@ class TelegramStandIn:
         if len(text.encode("utf-16-le")) // 2 > TEXT_CHARS_MAX:
             return _refusal(400, "Bad Request: message is too long")
         kept = await self._keep(chat_id, text, request)
-        self.people.sent(self._next_id - 1, chat_id, text, given)
+        self.people.sent(int(str(kept["message_id"])), chat_id, text, given)
         return web.json_response({"ok": True, "result": kept})
 
     async def _trouble(self, trouble: Trouble, chat_id: str, text: str, request: web.Request) -> web.Response:
