@@ -21,6 +21,7 @@ from services.notify.ports import ReadsReports, TalksInChats
 from services.notify.report_rows import ClosedTrade
 from shared.clock import Clock
 from shared.errors import DatabaseUnavailable
+from shared.money import ZERO
 from shared.wording import money, number
 
 OUTCOME_WAIT_S = 8.0
@@ -206,11 +207,7 @@ class ChatActs:
         underway = Reply(self._say("under_way_close", what=what))
         await self._chat.change(place, pressed.message_id, underway)
         closed = await self._closed(done)
-        if closed:
-            title, *others = [self._closed_line(one) for one in closed]
-            reply = Reply(title, others)
-        else:
-            reply = Reply(self._say("done_asked", what=what))
+        reply = self._closed_reply(closed) if closed else Reply(self._say("done_asked", what=what))
         await self._chat.change(place, pressed.message_id, reply)
 
     async def _closed(self, done: Performed) -> Sequence[ClosedTrade]:
@@ -241,6 +238,13 @@ class ChatActs:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+    def _closed_reply(self, closed: Sequence[ClosedTrade]) -> Reply:
+        lines = [self._closed_line(one) for one in closed]
+        if len(lines) == 1:
+            return Reply(lines[0])
+        net = money(str(sum((one.net_usdt for one in closed), ZERO)), sign=True)
+        return Reply(self._say("done_closed_many", count=len(lines), net=net), lines)
 
     def _closed_line(self, one: ClosedTrade) -> str:
         return self._say(

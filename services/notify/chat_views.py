@@ -4,10 +4,10 @@ Pure. Amounts arrive as our documents have them (decimal text, None when unknown
 that was missed into one that was reached.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
 from typing import Any
 
 from services.notify.chat import Button, Reply, fits_button
@@ -27,6 +27,10 @@ SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
 SIGNAL_ID_CHARS = 12
 SCORE_STEP = Decimal("0.001")
+AGE_STEP = Decimal("0.1")
+PRICE_DIGITS = 7
+"""A mark comes with eight places; these many digits are read, and cents where the price is larger."""
+PRICE_PLACES = 2
 
 _SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
@@ -167,7 +171,7 @@ class ChatViews:
         """Return the limits of which something is used."""
         lines = [
             self._say(
-                "limit_used", name=_words(one["name"]), used=_limit(one, "used"), limit=_limit(one, "limit")
+                "limit_used", name=_limit_name(one), used=_limit(one, "used"), limit=_limit(one, "limit")
             )
             for one in risk["limits"]
             if one["used"] is not None
@@ -177,7 +181,7 @@ class ChatViews:
     def limits(self, risk: Document) -> Reply:
         """Return every limit in force."""
         lines = [
-            self._say("limit_line", name=_words(one["name"]), limit=_limit(one, "limit"))
+            self._say("limit_line", name=_limit_name(one), limit=_limit(one, "limit"))
             for one in risk["limits"]
         ]
         return Reply(self._say("limits_title", profile=risk["profile"]), lines)
@@ -303,16 +307,27 @@ def _marked(line: Line) -> str:
 
 
 def _limit(one: Document, key: str) -> str:
-    value = one[key]
-    shown: Callable[[str], str] = percent if one["unit"].startswith(_FRACTION) else number
-    unit = " s" if one["unit"] == "s" else "x" if one["unit"] == "x" else ""
-    return (shown(value) + unit) if value else DASH
+    """Return a limit, or what is used of it, in its unit; an age is rounded up, not back below its limit."""
+    value, unit = one[key], one["unit"]
+    if not value:
+        return DASH
+    if unit == "s":
+        return f"{number(str(Decimal(value).quantize(AGE_STEP, ROUND_UP)))} s"
+    if unit.startswith(_FRACTION):
+        return percent(value)
+    return number(value) + ("x" if unit == "x" else "")
+
+
+def _limit_name(one: Document) -> str:
+    return _words(one["name"].removesuffix("_s").removesuffix("_max"))
 
 
 def _price(text: str | None) -> str:
     if text is None:
         return DASH
-    whole, _, places = number(text).partition(".")
+    price = Decimal(text)
+    digits = max(PRICE_DIGITS, price.adjusted() + 1 + PRICE_PLACES)
+    whole, _, places = number(str(Context(prec=digits).plus(price))).partition(".")
     return f"{int(whole):,}" + (f".{places}" if places else "")
 
 

@@ -115,7 +115,6 @@ class TelegramStandIn:
         return self.texts
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.requests += 1
         given = await (request.json() if request.content_type == "application/json" else request.post())
         answered = await self.people.respond(request.match_info["method"], given)
         if answered is not None:
@@ -127,6 +126,7 @@ class TelegramStandIn:
             return web.json_response({"ok": True, "result": {"id": 1, "type": "private"}})
         if request.match_info["method"] not in SENDING:
             return _refusal(404, "Not Found")
+        self.requests += 1
         where, chars_max = SENDING[request.match_info["method"]]
         chat_id, text = str(given.get("chat_id", "")), str(given.get(where, ""))
         seen = shown(text, str(given.get("parse_mode", "")))

@@ -20,6 +20,7 @@ from shared.database import Database
 from shared.lifecycle import Runtime
 from tests.broker import Broker
 from tests.eventually import eventually
+from tests.integration.chat_samples import POSITION, RISK_STATUS
 from tests.integration.telegram_people import TelegramPeople
 from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import Servers
@@ -30,25 +31,6 @@ TOKEN = "95:a-token-that-must-not-be-logged"
 OPERATOR, VIEWER, STRANGER = 42, 7, 666
 GROUP = -10095
 CONFIRM, CANCEL = "✅ Confirm", "✖ Cancel"
-
-POSITION = {
-    "signal_id": "sig-abcdefghijklmnopqrst",
-    "strategy": "trend",
-    "symbol": "BTCUSDT",
-    "side": "long",
-    "quantity": "0.19",
-    "entry_price": "62000",
-    "mark_price": "61983.1",
-    "stop_price": "60760",
-    "take_profit_price": "63240",
-    "leverage": 20,
-    "liquidation_price": "59100",
-    "margin_usdt": "589",
-    "unrealised_pnl_usdt": "-3.21",
-    "state": "protected",
-    "opened_at": "2026-11-20T12:00:00+00:00",
-    "protected_at": "2026-11-20T12:00:01+00:00",
-}
 
 
 @dataclass
@@ -68,24 +50,6 @@ class ServicesServer:
         if request.path == "/status":
             return web.json_response(RISK_STATUS)
         return web.json_response({"detail": "not known"}, status=404)
-
-
-RISK_STATUS = {
-    "state": "ACTIVE",
-    "trading_epoch": 1,
-    "profile": "mission",
-    "wallet_usdt": "10000",
-    "equity_usdt": "9996.79",
-    "available_usdt": "9411",
-    "snapshot_age_s": "2",
-    "day_pnl_usdt": "-3.21",
-    "drawdown": "0.000321",
-    "limits": [
-        {"name": "daily_loss_max", "used": "0.000321", "limit": "0.05", "unit": "fraction of x", "about": ""}
-    ],
-    "reservations": [],
-    "findings": [],
-}
 
 
 @dataclass

@@ -23,6 +23,7 @@ from services.notify.chat_views import ChatViews, danger_of
 from services.notify.commands import DO, MENU, Ask
 from services.notify.people import Act, Why
 from services.notify.report_rows import SignalLine, Totals
+from tests.integration.chat_samples import POSITION
 from tests.unit.cli.phoenix_stand_in import STORY, story_of
 from tests.unit.notify.facts import NOON
 
@@ -162,3 +163,33 @@ def test_lengths_of_time_have_two_units() -> None:
     assert views.duration(timedelta(days=2, hours=3, minutes=4)) == "2 d 3 h"
     assert views.duration(timedelta(0)) == "0 s"
     assert views.duration(timedelta(seconds=-5)) == "0 s"
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [
+        ("50018.92029546", "50,018.92"),
+        ("0.00001234", "0.00001234"),
+        ("150000.15", "150,000.15"),
+        ("2500", "2,500"),
+        ("0.5123456789", "0.5123457"),
+    ],
+)
+def test_prices_have_the_digits_somebody_reads(price: str, shown: str) -> None:
+    reply = ChatViews(Phrases("en")).positions([dict(POSITION, mark_price=price)], NOON)
+    assert f"62,000 → {shown}" in reply.lines
+
+
+def test_limits_are_read_in_their_units_and_an_age_is_not_rounded_below_its_limit() -> None:
+    limits = [
+        {"name": "account_data_age_max_s", "used": "10.04", "limit": "10", "unit": "s"},
+        {"name": "daily_loss_max", "used": "0.000321", "limit": "0.05", "unit": "fraction of equity"},
+        {"name": "leverage_max", "used": None, "limit": "20", "unit": "x"},
+    ]
+    views = ChatViews(Phrases("en"))
+    document = {"state": "HALTED", "profile": "mission", "limits": limits}
+    assert views.risk(document).lines[1:] == [
+        "account data age: 10.1 s of 10 s",
+        "daily loss: 0.03 % of 5.00 %",
+    ]
+    assert views.limits(document).lines[-1] == "leverage: 20x"
