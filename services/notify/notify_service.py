@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.notify.config import NotifySettings
 from services.notify.daily_numbers import DailyNumbers
+from services.notify.day_loss import DayLossWatch
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import NotifyFlow
 from services.notify.housekeeping import Housekeeping
@@ -18,6 +19,7 @@ from services.notify.metrics_collector import BusinessMetrics, StorageMetrics
 from services.notify.outlets import open_outlets
 from services.notify.report_writer import LEASE_NAME, ReportWriter
 from services.notify.reports import Reports
+from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
 from shared.clock import utc_now
 from shared.database import Database
@@ -67,6 +69,8 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
         outlets.wake,
     )
     runtime.spawn("report_writer", writer.run)
+    services = await runtime.open(ServiceClient({"risk": settings.risk_url}, settings.api_key))
+    runtime.spawn("day_loss_watch", DayLossWatch(services, flow.tell, words, utc_now).run)
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from services.notify.kinds import Lane
 from services.notify.message_format import Context, Notification
@@ -90,6 +90,18 @@ class TakesMessages(Protocol):
 
     async def send(self, message: Written) -> Answer:
         """Send one message and return what became of it; it never raises for the channel's troubles."""
+        ...
+
+
+class AsksStatus(Protocol):
+    """Asks the other services what only they know."""
+
+    async def get(self, service: str, path: str) -> dict[str, Any]:
+        """Return the JSON document a service answers.
+
+        Raises:
+            ServiceFailure: it refused, or did not answer.
+        """
         ...
 
 
