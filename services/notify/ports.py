@@ -104,6 +104,18 @@ class TakesMessages(Protocol):
         ...
 
 
+class AsksStatus(Protocol):
+    """Asks the other services what only they know."""
+
+    async def get(self, service: str, path: str) -> dict[str, Any]:
+        """Return the JSON document a service answers.
+
+        Raises:
+            ServiceFailure: it refused, or did not answer.
+        """
+        ...
+
+
 class TellsFact(Protocol):
     """Takes a fact in; returns when it is kept."""
 

@@ -26,6 +26,7 @@ LOOK_INTERVAL_S = 20.0
 DRAW_TIMEOUT_S = 30.0
 PNG_BYTES_MAX = 2_000_000
 POINTS_MIN = 2
+DRAWER = "services.notify.equity_picture"
 ROOT = Path(__file__).parents[2]
 
 _log = logs.get(__name__)
@@ -85,7 +86,7 @@ async def draw(title: str, points: Sequence[EquityPoint], timeout_s: float = DRA
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "services.notify.equity_picture",
+            DRAWER,
             cwd=ROOT,
             env=environment,
             stdin=asyncio.subprocess.PIPE,

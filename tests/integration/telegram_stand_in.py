@@ -105,6 +105,10 @@ class TelegramStandIn:
         """Answer the next requests badly, one by one, then well again."""
         self._troubles.extend(troubles)
 
+    def forget_troubles(self) -> None:
+        """Answer well from the next request on."""
+        self._troubles.clear()
+
     async def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float) -> list[str]:
         """Wait until the texts satisfy `condition` and return them; `TimeoutError` shows what there was."""
         try:

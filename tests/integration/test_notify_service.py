@@ -3,134 +3,33 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
-import httpx
-import msgspec
 import pytest
-from fastapi import FastAPI
 
-from services.notify.config import NotifySettings
-from services.notify.notify_service import build
 from shared import codec, topology
-from shared.database import Database
-from shared.lifecycle import Runtime
-from shared.models import Envelope, Message
-from shared.rabbitmq_client import Publisher
-from shared.values import Severity
-from tests.broker import Broker
-from tests.integration.telegram_stand_in import TelegramStandIn, Trouble
-from tests.servers import Servers
+from tests.eventually import eventually
+from tests.integration.notify_world import (
+    CHAT_ID,
+    SOON_S,
+    TOKEN,
+    World,
+    critical,
+    fact,
+    info,
+    none_waits,
+    times_told,
+    world,
+)
+from tests.integration.telegram_stand_in import Trouble
 from tests.unit.notify import facts
 
 pytestmark = pytest.mark.servers
 
-TOKEN = "95:a-token-that-must-not-be-logged"
-CHAT_ID = "9500"
-SOON_S = 15.0
-
-
-@dataclass
-class World:
-    """The servers, the chat, and a way to say facts and to look into NOTIFY's database."""
-
-    servers: Servers
-    chat: TelegramStandIn
-    publisher: Publisher
-    database: Database
-
-    def settings(self, **changes: object) -> NotifySettings:
-        """Return NOTIFY's settings with Telegram pointing at the stand-in."""
-        given = {
-            name.removeprefix("PHOENIX_").lower(): value for name, value in self.servers.settings.items()
-        }
-        telegram = {
-            "telegram_bot_token": TOKEN,
-            "telegram_chat_id": CHAT_ID,
-            "telegram_base_url": self.chat.url,
-            "daily_report_at": "off",
-        }
-        return NotifySettings.model_validate(given | telegram | changes)
-
-    @asynccontextmanager
-    async def notify(self, instance: int = 0, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
-        """Run one instance of NOTIFY and give a client of its HTTP side."""
-        runtime = Runtime(name="notify", instance=instance)
-        app: FastAPI = await build(runtime, self.settings(**changes))
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
-            try:
-                yield client
-            finally:
-                await runtime.stop()
-
-    async def waiting(self) -> int:
-        """Return how many notifications are neither delivered nor dropped."""
-        return int(
-            await self.database.fetch_value(
-                "SELECT count(*) FROM deliveries WHERE delivered_at IS NULL AND dropped_at IS NULL"
-            )
-        )
-
-    async def stored(self) -> int:
-        """Return how many notifications are kept."""
-        return int(await self.database.fetch_value("SELECT count(*) FROM notifications"))
-
-
-@pytest.fixture
-async def world(servers: Servers) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database(
-                servers.postgres_url,
-                user="phoenix_notify",
-                password=servers.password("notify"),
-                schema="notify",
-                name="test",
-            )
-        )
-        for table in ("deliveries", "notifications", "repeats", "inbox", "leases"):
-            await database.execute(f"DELETE FROM {table}")
-        publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
-        for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):  # what other tests have told
-            await Broker(servers).purge(queue.name)
-        chat = await stack.enter_async_context(TelegramStandIn())
-        yield World(servers, chat, publisher, database)
-
-
-def fact(payload: Message, at: datetime | None = None) -> Envelope:
-    """Return a fact nobody has told before."""
-    return codec.envelop(
-        payload,
-        correlation_id=facts.SIGNAL_ID,
-        causation_id=None,
-        occurred_at=at or datetime.now(UTC),
-        producer="test",
-        discriminator=(uuid4().hex,),
-    )
-
-
-def info(number: int) -> Message:
-    return msgspec.structs.replace(facts.ALERT, severity=Severity.INFO, kind=f"note_{number}", symbol=None)
-
-
-def critical(number: int) -> Message:
-    return msgspec.structs.replace(facts.ALERT, kind=f"danger_{number}", symbol=None)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = SOON_S) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110 - a database cannot wake us
-            await asyncio.sleep(0.05)
-
-
-def times_told(texts: list[str], words: str) -> int:
-    return sum(text.count(words) for text in texts)
+__all__ = ["world"]
 
 
 async def test_fact_on_the_queue_is_stored_and_arrives(world: World) -> None:
@@ -148,7 +47,7 @@ async def test_fact_on_the_queue_is_stored_and_arrives(world: World) -> None:
             (delivery,) = shown[0]["deliveries"]
             return delivery["channel"] == f"telegram:{CHAT_ID}" and delivery["delivered_at"] is not None
 
-        await eventually(is_shown_as_delivered)
+        await eventually(is_shown_as_delivered, SOON_S)
         assert (await client.get("/ready")).status_code == 200
 
 
@@ -159,7 +58,7 @@ async def test_redelivered_fact_is_one_message(world: World) -> None:
             await world.publisher.send(envelope)
         await world.publisher.send(fact(critical(1)))
         texts = await world.chat.wait_for(lambda texts: times_told(texts, "Danger 1") == 1, SOON_S)
-        await eventually(lambda: _none_waits(world))
+        await eventually(lambda: none_waits(world), SOON_S)
         assert times_told(list(world.chat.texts), "LONG BTCUSDT opened") == 1, texts
         assert await world.stored() == 2
 
@@ -188,11 +87,11 @@ async def test_closed_trade_and_what_the_database_carries_are_measured(world: Wo
                     r'^phoenix_trade_results_total\{result="won"\} [1-9]',
                     r"^phoenix_database_bytes [1-9]",
                     r"^phoenix_database_connections [1-9]",
-                    r"^phoenix_notifications_waiting \d",
+                    r'^phoenix_notifications_waiting\{channel="telegram"\} \d',
                 )
             )
 
-        await eventually(is_measured)
+        await eventually(is_measured, SOON_S)
 
 
 async def test_message_waits_as_long_as_telegram_asks_and_arrives(world: World) -> None:
@@ -219,14 +118,14 @@ async def test_hanging_telegram_holds_up_no_fact(world: World) -> None:
     world.chat.answer_next_with(Trouble(500, hang_s=30))
     async with world.notify() as client:
         await world.publisher.send(fact(critical(5)))
-        await eventually(lambda: _asked(world, 1))
+        await eventually(lambda: _asked(world, 1), SOON_S)
         for number in range(20):
             await world.publisher.send(fact(critical(100 + number)))
 
         async def all_are_kept() -> bool:
             return await world.stored() == 21
 
-        await eventually(all_are_kept, timeout_s=3.0)
+        await eventually(all_are_kept, 3.0)
         assert (await client.get("/ready")).status_code == 200
         await world.chat.wait_for(lambda texts: times_told(texts, "Danger 5") == 1, SOON_S)
 
@@ -241,9 +140,9 @@ async def test_outage_of_telegram_delays_and_loses_nothing(world: World) -> None
         async def all_are_kept() -> bool:
             return await world.stored() == 7
 
-        await eventually(all_are_kept)
+        await eventually(all_are_kept, SOON_S)
         assert (await client.get("/ready")).status_code == 200, "Telegram is no dependency"
-        await eventually(lambda: _attempts(world, 2))
+        await eventually(lambda: _attempts(world, 2), SOON_S)
         await world.chat.appear()
         texts = await world.chat.wait_for(lambda texts: times_told(texts, "6 notes") == 1, 2 * SOON_S)
         assert times_told(texts, "Danger 6") == 1
@@ -261,7 +160,7 @@ async def test_old_info_is_dropped_with_one_word_about_it_and_danger_is_not(worl
         await world.chat.wait_for(
             lambda texts: times_told(texts, "Danger 7") == 1 and bool(_dropped_told(texts)), 2 * SOON_S
         )
-        await eventually(lambda: _none_waits(world))
+        await eventually(lambda: none_waits(world), SOON_S)
         await world.publisher.send(fact(critical(8)))
         texts = await world.chat.wait_for(lambda texts: times_told(texts, "Danger 8") == 1, SOON_S)
         assert times_told(texts, "Note ") == 0
@@ -272,7 +171,7 @@ async def test_chat_that_refuses_is_recorded_and_the_next_message_goes_on(world:
     world.chat.answer_next_with(Trouble(403, "Forbidden: bot was blocked by the user"))
     async with world.notify() as client:
         await world.publisher.send(fact(critical(9)))
-        await eventually(lambda: _asked(world, 1))
+        await eventually(lambda: _asked(world, 1), SOON_S)
         await world.publisher.send(fact(critical(10)))
         await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
         shown = (await client.get("/notifications")).json()["notifications"]
@@ -306,7 +205,7 @@ async def test_without_a_token_notifications_are_kept_and_not_sent(
         async def is_kept() -> bool:
             return await world.stored() == 1
 
-        await eventually(is_kept)
+        await eventually(is_kept, SOON_S)
         (shown,) = (await client.get("/notifications")).json()["notifications"]
         assert (shown["deliveries"], shown["held_because"]) == ([], None)
         assert await world.waiting() == 0
@@ -350,16 +249,12 @@ async def test_token_never_reaches_the_log(world: World, capsys: pytest.CaptureF
     world.chat.answer_next_with(Trouble(401, f"Unauthorized {TOKEN}"), Trouble(400, f"bad {TOKEN}"))
     async with world.notify() as client:
         await world.publisher.send(fact(critical(13)))
-        await eventually(lambda: _asked(world, 2))
-        await eventually(lambda: _none_waits(world))
+        await eventually(lambda: _asked(world, 2), SOON_S)
+        await eventually(lambda: none_waits(world), SOON_S)
         shown = (await client.get("/notifications")).text
     captured = capsys.readouterr()
     assert "telegram_message_not_delivered" in captured.out
     assert TOKEN not in captured.out + captured.err + shown
-
-
-async def _none_waits(world: World) -> bool:
-    return await world.waiting() == 0
 
 
 async def _asked(world: World, times: int) -> bool:

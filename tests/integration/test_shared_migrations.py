@@ -99,3 +99,39 @@ async def _value(settings: MigrationSettings, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+async def test_what_one_channel_was_sent_is_kept_when_deliveries_get_their_own_table(
+    empty: MigrationSettings, tmp_path: Path
+) -> None:
+    for each in migrations():
+        if each.number < 9:
+            (tmp_path / f"{each.name}.sql").write_text(each.sql)
+    await migrate(empty, tmp_path)
+    await _value(
+        empty,
+        """
+        INSERT INTO notify.notifications (event_id, correlation_id, kind, severity, title, body, occurred_at,
+                                          attempts, delivered_at, dropped_at, dropped_because)
+        VALUES ('sent', 's', 'alert', 'critical', 't', 'b', now(), 2, now(), NULL, NULL),
+               ('given-up', 's', 'alert', 'info', 't', 'b', now(), 0, NULL, now(), 'too_old'),
+               ('no-channel', 's', 'alert', 'info', 't', 'b', now(), 0, NULL, now(), 'no_channel'),
+               ('waits', 's', 'alert', 'warning', 't', 'b', now(), 1, NULL, NULL, NULL)
+        """,
+    )
+    await migrate(empty)
+    kept = "SELECT string_agg(event_id || ' ' || lane || ' ' || attempts, ', ' ORDER BY event_id DESC)"
+    assert await _value(empty, f"{kept} FROM notify.deliveries") == "sent danger 2, given-up routine 0"
+    untold = (
+        "SELECT count(*) FROM notify.deliveries WHERE dropped_because = 'too_old' AND drop_told_at IS NULL"
+    )
+    assert await _value(empty, untold) == 0
+    # What newer code keeps without naming the old columns waits for nobody who knows only those.
+    await _value(
+        empty,
+        "INSERT INTO notify.notifications"
+        " (event_id, correlation_id, kind, severity, title, body, occurred_at)"
+        " VALUES ('new', 's', 'alert_info', 'info', 't', 'b', now())",
+    )
+    waiting = "SELECT string_agg(event_id, ' ') FROM notify.notifications WHERE"
+    assert await _value(empty, f"{waiting} delivered_at IS NULL AND dropped_at IS NULL") == "waits"
