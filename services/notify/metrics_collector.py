@@ -31,9 +31,6 @@ class BusinessMetrics:
 class StorageMetrics:
     """Counts what is kept."""
 
-    def __init__(self) -> None:
-        metrics.from_zero(metrics.NOTIFICATIONS_DROPPED, "why", ("too_old", "refused"))
-
     def stored(self, schema: str, severity: str) -> None:
         """One notification was kept."""
         metrics.NOTIFICATIONS_STORED.labels(schema=schema, severity=severity).inc()
@@ -44,6 +41,7 @@ class DeliveryMetrics:
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
+        metrics.from_zero(metrics.NOTIFICATIONS_DROPPED, "why", ("too_old", "refused"), channel=channel)
 
     def waiting(self, count: int) -> None:
         """So many are not delivered yet."""
