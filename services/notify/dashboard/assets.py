@@ -1,4 +1,4 @@
-"""The files that a page loads, under addresses that name their content: kept by browsers for ever, never stale.
+"""The files that a page loads, under addresses that name their content: kept for ever, never stale.
 
 It serves the files of one folder and must never read outside of it.
 """

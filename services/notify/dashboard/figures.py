@@ -1,4 +1,4 @@
-"""What the pages say in numbers, computed from what was read: positions with their danger, limits with their use.
+"""What the pages say in numbers, computed from what was read: positions and danger, limits and their use.
 
 Pure. Amounts are USDT, shares fractions of 1. It must never fill in a number that nobody knows: that is None.
 """

@@ -1,7 +1,7 @@
 """The dashboard's gate: who is there, who may come in, and whether a post is meant.
 
-Whoever is turned away is counted always, and put on record in a bounded way: what strangers send must not fill
-the audit log. It must never tell whether a name or a password was wrong.
+Whoever is turned away is counted always, and put on record in a bounded way: what strangers send must not
+fill the audit log. It must never tell whether a name or a password was wrong.
 """
 
 import asyncio

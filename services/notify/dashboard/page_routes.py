@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
-from markupsafe import Markup
 
 from services.notify.config import NotifySettings
 from services.notify.dashboard import replies, settings_view, views
@@ -205,7 +204,6 @@ class PageRoutes:
 
     def _login(self, request: Request, to: str, name: str, why: Why | None) -> Response:
         language = self._language(request)
-        mode = self._its.settings.mode
         text = self._its.rendering.html(
             "login.html",
             language,
@@ -213,6 +211,6 @@ class PageRoutes:
             to=replies.own_address(to),
             name=name,
             refusal=None if why is None else translator(language)(f"refused_{why}"),
-            mode_badge=Markup('<span class="mode mode-{0}">{1}</span>').format(mode, mode.upper()),
+            mode=self._its.settings.mode,
         )
         return replies.html(text, 200 if why is None else REFUSAL_STATUS[why])
