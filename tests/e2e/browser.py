@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 15_000
-DESKTOP = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 EXPECTED = ("status of 401", "status of 403", "status of 429")
 """What Chromium writes to the console for a refusal that the test asks for."""
 
@@ -69,7 +69,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def looking(
-    browser: Browser, url: str, viewport: Any = None, scheme: Any = "light", **more: Any
+    browser: Browser, url: str, viewport: ViewportSize | None = None, scheme: Any = "light", **more: Any
 ) -> AsyncIterator[Looker]:
     """Open a window of its own at a dashboard."""
     context = await browser.new_context(

@@ -1,4 +1,4 @@
-"""What the charts draw, as JSON: equity curve, candles, our levels and fills. Its numbers are for drawing only."""
+"""What the charts draw, as JSON: equity curve, candles, our levels and fills. Numbers are for drawing only."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,17 +6,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.notify.dashboard import replies
+from services.notify.dashboard import numerals, replies
 from services.notify.dashboard.gate import Gate
 from services.notify.dashboard.sources import Sources
-from services.notify.reports import ROWS_MAX, Bar, Fill
+from services.notify.reports import ROWS_MAX, Bar, EquityPoint, Fill, OpenPosition
 from shared.clock import Clock
 from shared.http_api import Problem
+from shared.values import Side
 
 SPANS: Mapping[str, timedelta] = {"1d": timedelta(days=1), "1w": timedelta(days=7), "1m": timedelta(days=30)}
 EQUITY_POINTS = 400
 MINUTES = (1, 5, 15)
 READ_MINUTES = ROWS_MAX
+ENOUGH_POINTS = 120
+"""With fewer, a young account is drawn in finer steps from its first moment on."""
+OPENING = {Side.LONG.value: "buy", Side.SHORT.value: "sell"}
 
 
 class Feeds:
@@ -40,13 +44,20 @@ class Feeds:
             return replies.to_login(request)
         if span not in SPANS:
             raise Problem(422, "no such span", f"Known spans: {', '.join(SPANS)}.")
-        now = self._clock()
-        points = await self._sources.reports.equity(now - SPANS[span], now, EQUITY_POINTS)
+        points = await self._points(SPANS[span])
         return replies.document(
             _rising(
                 [{"time": _second(point.taken_at), "value": float(point.equity_usdt)} for point in points]
             )
         )
+
+    async def _points(self, span: timedelta) -> Sequence[EquityPoint]:
+        now = self._clock()
+        points = await self._sources.reports.equity(now - span, now, EQUITY_POINTS)
+        if not 0 < len(points) < ENOUGH_POINTS:
+            return points
+        first = points[0].taken_at - span / EQUITY_POINTS
+        return await self._sources.reports.equity(first, now, EQUITY_POINTS)
 
     async def candles(
         self, request: Request, symbol: Annotated[str, Query(max_length=40)], minutes: int = 1
@@ -59,21 +70,21 @@ class Feeds:
         since = self._clock() - timedelta(minutes=READ_MINUTES)
         bars = await self._sources.reports.bars(symbol, since)
         fills = await self._sources.reports.fills(symbol, since)
+        held = await self._held(symbol)
         return replies.document(
             {
                 "candles": candles_of(bars, minutes),
-                "levels": await self._levels(symbol),
-                "fills": [_marker(fill, minutes) for fill in fills],
+                "levels": {} if held is None else self._levels(held),
+                "fills": markers_of(fills, held, minutes),
             }
         )
 
-    async def _levels(self, symbol: str) -> Mapping[str, float | None]:
+    async def _held(self, symbol: str) -> OpenPosition | None:
         await self._sources.look(("positions", "marks"))
-        held = next(
-            (each for each in self._sources.positions.seen.value or () if each.symbol == symbol), None
-        )
-        if held is None:
-            return {}
+        held = self._sources.positions.seen.value or ()
+        return next((each for each in held if each.symbol == symbol), None)
+
+    def _levels(self, held: OpenPosition) -> Mapping[str, float | None]:
         mark = (self._sources.marks.seen.value or {}).get(held.signal_id)
         levels = {
             "entry": held.entry_price,
@@ -97,13 +108,21 @@ def candles_of(bars: Sequence[Bar], minutes: int) -> Sequence[Mapping[str, float
     return list(candles.values())
 
 
-def _marker(fill: Fill, minutes: int) -> Mapping[str, Any]:
-    return {
-        "time": _slot(fill.filled_at, minutes),
-        "side": fill.side,
-        "price": float(fill.price),
-        "text": f"{fill.side} {fill.quantity.normalize():f}",
-    }
+def markers_of(
+    fills: Sequence[Fill], held: OpenPosition | None, minutes: int
+) -> Sequence[Mapping[str, str | int]]:
+    """Return a marker for each fill, the oldest first.
+
+    The entry of an open position stands for its own fills, which are on record when its books are closed.
+    """
+    drawn = [(fill.filled_at, fill.side, fill.quantity) for fill in fills]
+    known = {fill.signal_id for fill in fills}
+    if held is not None and held.opened_at is not None and held.signal_id not in known:
+        drawn.append((held.opened_at, OPENING[held.side], held.quantity))
+    return [
+        {"time": _slot(at, minutes), "side": side, "text": f"{side} {numerals.quantity(quantity)}"}
+        for at, side, quantity in sorted(drawn, key=lambda each: each[0])
+    ]
 
 
 def _slot(moment: datetime, minutes: int) -> int:

@@ -32,6 +32,8 @@ DANGER_FROM = (
 
 NEARLY_FULL = Decimal("0.75")
 """From this share on a limit is shown as nearly used up."""
+SIZING_LIMITS = frozenset({"position_margin_max", "risk_per_trade_max"})
+"""Positions are sized up to these: that one is reached is the ordinary case and no warning."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class LimitFigures:
     @property
     def tone(self) -> str:
         """`ok`, `near` or `full`."""
+        if self.name in SIZING_LIMITS:
+            return "ok"
         return "full" if self.used >= self.limit else "near" if self.share >= NEARLY_FULL else "ok"
 
 

@@ -1,7 +1,7 @@
-"""Keeps every open page live: one loop looks once a second, for all of them, and tells each what is new to it.
+"""Keeps every open page live: one loop looks once a second for all of them and tells each what is new to it.
 
-Pages that look alike are rendered once. It sleeps while nobody looks. It must never hold up anything that trades:
-the number of pages is bounded, each has a mailbox of bounded size, and every source has a time-out.
+Pages that look alike are rendered once. It sleeps while nobody looks. It must never hold up anything that
+trades: the number of pages is bounded, each has a mailbox of bounded size, and every source has a time-out.
 """
 
 import asyncio

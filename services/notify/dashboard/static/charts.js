@@ -85,8 +85,18 @@
     let lines = [];
     let last = null;
     let shown = null;
+    let levels = {};
+    let isWide = false;
+    // Stop and target belong to the picture; the liquidation price is far and only on request.
+    series.applyOptions({ autoscaleInfoProvider: (original) => {
+      const found = original();
+      const prices = ["entry", "stop", "target", ...(isWide ? ["liquidation"] : [])].map((name) => levels[name]).filter((price) => price != null);
+      if (!found?.priceRange || !prices.length) return found;
+      const { minValue, maxValue } = found.priceRange;
+      return { ...found, priceRange: { minValue: Math.min(minValue, ...prices), maxValue: Math.max(maxValue, ...prices) } };
+    } });
     const STYLES = { entry: ["accent", LineStyle.Solid], stop: ["down", LineStyle.Dashed], target: ["up", LineStyle.Dashed], liquidation: ["liquidation", LineStyle.Dotted] };
-    const drawLevels = (levels) => {
+    const drawLevels = () => {
       lines.forEach((line) => series.removePriceLine(line));
       lines = Object.entries(levels).filter(([, price]) => price !== null).map(([name, price]) => {
         const [tone, lineStyle] = STYLES[name];
@@ -110,12 +120,20 @@
       series.setData(data);
       last = data.at(-1) ?? null;
       sayNone(element, data.length === 0);
-      drawLevels(found.levels);
+      levels = found.levels;
+      drawLevels();
       drawFills(found.fills);
       const key = `${wanted}`;
       if (shown !== key && data.length) { chart.timeScale().setVisibleLogicalRange({ from: data.length - 120, to: data.length + 6 }); shown = key; }
     };
     for (const button of buttons) button.addEventListener("click", () => { minutes = Number(button.dataset.minutes); press(buttons, button); draw(); });
+    const wide = document.querySelector("[data-wide]");
+    wide.addEventListener("click", () => {
+      isWide = !isWide;
+      wide.classList.toggle("active", isWide);
+      wide.setAttribute("aria-pressed", String(isWide));
+      draw();
+    });
     document.addEventListener("phoenix:theme", () => { series.applyOptions(look()); draw(); });
     document.addEventListener("phoenix:tick", ({ detail }) => {
       const price = Number(detail.last);
