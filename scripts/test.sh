@@ -10,6 +10,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 ensure_packages
+ensure_test_packages
 ensure_venv requirements-dev.txt
 cd "$ROOT"
 exec "$VENV/bin/python" -m tests "$@"

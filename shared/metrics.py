@@ -35,6 +35,7 @@ CHAT_POLLS = Counter(
     "Asked Telegram for updates, by answer: ok, busy, unreachable, refused, polled_elsewhere.",
     ["answer"],
 )
+DASHBOARD_PAGES = Gauge("phoenix_dashboard_pages", "Open pages of the dashboard on this instance.")
 RATE_LIMIT_ALONE = Gauge(
     "phoenix_rate_limit_alone", "1 while this instance counts requests by itself: Redis does not answer."
 )

@@ -15,7 +15,8 @@ from services.notify.chat_reads import ChatReads, named
 from services.notify.chat_texts import Phrases
 from services.notify.chat_views import Document, pnl_of
 from services.notify.commands import USAGE, Command, Press, button_data, request_of
-from services.notify.desk import Desk, Failed, Performed, Proposal, Refused
+from services.notify.desk import Desk
+from services.notify.desk_answers import Failed, Performed, Proposal, Refused
 from services.notify.people import Act, Person, Request, Why, may
 from services.notify.ports import ReadsReports, TalksInChats
 from services.notify.report_rows import ClosedTrade

@@ -8,9 +8,8 @@ done is never reported as failed because the record of its end could not be writ
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
+from services.notify.desk_answers import Failed, Performed, Proposal, Refused
 from services.notify.people import ACTOR_CHARS_MAX, Act, Door, Person, Request, Why, may
 from services.notify.ports import (
     ActsOnServices,
@@ -29,39 +28,6 @@ WHAT_CHARS_MAX = 100
 """Of what a stranger sent, no more is kept."""
 
 _log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The first step is done: confirm with `token` before `expires_at`."""
-
-    request: Request
-    token: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Nothing was done."""
-
-    why: Why
-
-
-@dataclass(frozen=True)
-class Performed:
-    """The service took it; `reference` leads to what came of it (a request id), empty where there is none."""
-
-    request: Request
-    reference: str = ""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The service refused or did not answer; with `may_be_done` nobody knows, so look before asking again."""
-
-    request: Request
-    detail: str
-    may_be_done: bool
 
 
 class Desk:

@@ -13,6 +13,7 @@ from services.notify.audit_route import add_audit
 from services.notify.chat_setup import open_chat
 from services.notify.config import NotifySettings
 from services.notify.daily_numbers import DailyNumbers
+from services.notify.dashboard.opening import add_dashboard
 from services.notify.day_loss import DayLossWatch
 from services.notify.desk import Desk
 from services.notify.desk_store import DeskStore
@@ -82,12 +83,14 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     runtime.spawn("report_writer", writer.run)
     services = await runtime.open(ServiceClient(_urls(settings), settings.api_key))
     runtime.spawn("day_loss_watch", DayLossWatch(services, flow.tell, words, utc_now).run)
-    desk = Desk(desk_store, desk_store, services, DoorMetrics(), lambda: secrets.token_urlsafe(TOKEN_BYTES))
+    doors = DoorMetrics()
+    desk = Desk(desk_store, desk_store, services, doors, lambda: secrets.token_urlsafe(TOKEN_BYTES))
     await open_chat(runtime, settings, database, desk, desk_store, services)
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)
     add_audit(app, desk_store, reports, settings.api_key)
+    add_dashboard(runtime, app, settings, database, services, store, desk, doors)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)
     describe(app, ANSWERS)
     return app

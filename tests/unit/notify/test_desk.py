@@ -4,7 +4,8 @@ from itertools import count
 
 import pytest
 
-from services.notify.desk import Desk, Failed, Performed, Proposal, Refused
+from services.notify.desk import Desk
+from services.notify.desk_answers import Failed, Performed, Proposal, Refused
 from services.notify.desk_store import CONFIRM_WITHIN_S
 from services.notify.people import Act, Door, Person, Request, Role, Why, is_symbol, may
 from services.notify.ports import ServiceFailure
