@@ -60,9 +60,9 @@ class Runtime:
     def holder(self) -> str:
         """The name of this process in leases, connection lists and messages.
 
-        It must differ between any two that run at the same time, or both believe to hold one lease: containers
-        are all instance 0, each on a host of its own. It must not differ after a restart: who comes back takes
-        its own lease at once instead of waiting until it expires.
+        It must differ between any two that run at the same time, or both believe to hold one lease:
+        containers are all instance 0, each on a host of its own. It must not differ after a restart: who
+        comes back takes its own lease at once instead of waiting until it expires.
         """
         return f"{self.name}-{self.instance}@{self.host}"
 
