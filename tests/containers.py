@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.dockerfile import exec_form, stages
 TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "mount", "ip", "curl", "wget")
 NETWORK = "172.31.95"
 SETUP_TIMEOUT_S = 20
+PATIENCE_S = 180
 CHECK_TIMEOUT_S = 30
 POLL_S = 0.2
 LOG_TAIL = 3_000
@@ -38,6 +39,14 @@ def missing_tools() -> list[str]:
     """Return what this machine lacks; empty where containers can run."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     return missing if os.getuid() == 0 else ["root", *missing]
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Wait for a server to come to it; `what` says what is wrong if it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(POLL_S)
 
 
 @dataclass

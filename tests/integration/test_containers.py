@@ -6,14 +6,13 @@ addresses while it runs are taken out of the configuration here.
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.compose_files import BASE, services, waves
-from tests.containers import Engine, engine, missing_tools
+from tests.containers import Engine, engine, missing_tools, until
 
 pytestmark = [
     pytest.mark.skipif(bool(missing_tools()), reason=f"containers need {', '.join(missing_tools())}"),
@@ -23,8 +22,6 @@ pytestmark = [
 MONITORING = {"prometheus", "alertmanager", "node-exporter", "grafana"}
 TOOLS = {"cli"}
 REPLICAS = dict.fromkeys(("brain", "risk", "execute", "notify"), 2)
-HEALTHY_TIMEOUT_S = 180
-POLL_S = 0.5
 
 
 def come_up(machine: Engine, wave: list[str]) -> None:
@@ -36,13 +33,8 @@ def come_up(machine: Engine, wave: list[str]) -> None:
             assert status == 0, f"{name}: {said}"
         else:
             started += [machine.start(name, replica=number + 1) for number in range(REPLICAS.get(name, 1))]
-    deadline = time.monotonic() + HEALTHY_TIMEOUT_S
     for container in started:
-        while not container.is_healthy():
-            assert time.monotonic() < deadline, (
-                f"{container.name} is not healthy: {container.log.read_text()}"
-            )
-            time.sleep(POLL_S)
+        until(container.is_healthy, f"{container.name} is not healthy: {container.log}")
 
 
 def without_look_ups(machine: Engine) -> None:
@@ -81,10 +73,8 @@ def test_an_alert_becomes_a_position(machine: Engine) -> None:
     url = f"http://{machine.addresses['nginx-1']}:8080/webhook/tradingview"
     answer = machine.http("-H", "Content-Type: application/json", "-d", json.dumps(alert), url)
     assert json.loads(answer.stdout)["status"] == "accepted", answer.stdout
-    deadline = time.monotonic() + HEALTHY_TIMEOUT_S
-    while "BTCUSDT" not in machine.http(f"http://{machine.addresses['nginx-1']}:8102/positions").stdout:
-        assert time.monotonic() < deadline, "no position"
-        time.sleep(POLL_S)
+    positions = f"http://{machine.addresses['nginx-1']}:8102/positions"
+    until(lambda: "BTCUSDT" in machine.http(positions).stdout, "no position")
 
 
 def test_the_tool_of_the_operator_reaches_every_service(machine: Engine) -> None:

@@ -6,27 +6,24 @@ that were declared before the others joined keep one copy.
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.compose_files import BASE, HA, services
-from tests.containers import Container, Engine, engine, missing_tools
+from tests.containers import Container, Engine, engine, missing_tools, until
 
 pytestmark = [
     pytest.mark.skipif(bool(missing_tools()), reason=f"containers need {', '.join(missing_tools())}"),
     pytest.mark.timeout(400),
 ]
 
-TIMEOUT_S = 150
 IMPATIENT = (
     "cluster_formation.discovery_retry_limit = 1",
     "cluster_formation.discovery_retry_interval = 100",
 )
 """Here an absent node has an address that is silent; Docker's DNS would not know it, which is quicker."""
-POLL_S = 0.5
 PSQL = (
     "PGPASSWORD=$(cat /var/lib/phoenix/postgres/admin.password)"
     ' psql -h {host} -U phoenix_admin -d phoenix -Atc "{sql}"'
@@ -35,18 +32,10 @@ REDIS_CONF = "/var/lib/phoenix/redis/redis.conf"
 REDIS = f"REDISCLI_AUTH=$(sed -n 's/^requirepass //p' {REDIS_CONF}) redis-cli -p 8174 {{command}}"
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a server to come to it."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(POLL_S)
-
-
 def up(machine: Engine, name: str) -> Container:
     """Start a service and wait until it is healthy."""
     container = machine.start(name)
-    eventually(container.is_healthy, f"{name}: {container.log}")
+    until(container.is_healthy, f"{name}: {container.log}")
     return container
 
 
@@ -81,13 +70,13 @@ def test_the_standby_copies_the_primary_and_follows_it(machine: Engine) -> None:
 
     assert ask("postgres-standby", "SELECT pg_is_in_recovery()") == "t"
     ask("postgres", "CREATE TABLE public.marks (id int); INSERT INTO public.marks VALUES (95)")
-    eventually(lambda: ask("postgres-standby", "SELECT id FROM public.marks") == "95", "not replicated")
+    until(lambda: ask("postgres-standby", "SELECT id FROM public.marks") == "95", "not replicated")
     assert ask("postgres", "SELECT slot_name, active FROM pg_replication_slots") == "standby|t"
     assert standby.stop() == 0
     again = up(machine, "postgres-standby")
     assert "pg_basebackup" not in again.log.read_text()
     ask("postgres", "INSERT INTO public.marks VALUES (96)")
-    eventually(lambda: ask("postgres-standby", "SELECT max(id) FROM public.marks") == "96", "does not go on")
+    until(lambda: ask("postgres-standby", "SELECT max(id) FROM public.marks") == "96", "does not go on")
 
 
 def test_the_standby_becomes_the_primary_when_it_is_told_to(machine: Engine) -> None:
@@ -108,7 +97,7 @@ def test_the_redis_replica_follows(machine: Engine) -> None:
         return container.run("sh", "-c", REDIS.format(command=command)).stdout
 
     ask(first, "set mark 95")
-    eventually(lambda: ask(replica, "get mark").strip() == "95", "not replicated")
+    until(lambda: ask(replica, "get mark").strip() == "95", "not replicated")
     assert "READONLY" in ask(replica, "set mark 96")
 
 
@@ -122,7 +111,7 @@ def test_three_brokers_are_one_and_two_of_them_go_on(machine: Engine) -> None:
         )
         return said.stdout.split("running_nodes")[-1].split("]")[0].count("rabbit@")
 
-    eventually(lambda: members(first) == 3, "the brokers do not find one another")
+    until(lambda: members(first) == 3, "the brokers do not find one another")
     others[1].stop()
-    eventually(lambda: members(first) == 2, "that a broker left is not noticed")
+    until(lambda: members(first) == 2, "that a broker left is not noticed")
     assert first.is_healthy()
