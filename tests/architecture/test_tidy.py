@@ -171,7 +171,6 @@ def test_no_wait_swallows_a_cancellation() -> None:
 WAITS_FOR = {
     "infrastructure/paper_exchange/server.py": "no loop of a runtime",
     "services/execute/binance_client.py": "closing, once",
-    "services/notify/telegram_bot.py": "its loops are cancelled again until they end",
 }
 
 
@@ -248,7 +247,7 @@ def test_korean_is_in_the_interface_and_not_in_the_code() -> None:
     assert not (found := broken(is_korean, code)), told(found)
 
 
-KOREAN_TEXTS = {"services/notify/texts.py"}
+KOREAN_TEXTS = {"services/notify/texts_ko.py"}
 
 
 def test_no_test_waits_for_time_to_pass() -> None:
