@@ -6,6 +6,7 @@ secret: it must never reach a log or an error.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -88,13 +89,9 @@ class AppriseChannel:
     def _notify(self, message: Written) -> Answer:
         """Runs in a thread."""
         body = "\n".join(part for part in (message.body, message.footer) if part) or message.title
-        try:
-            arrived = self._service.notify(body, title=message.title, notify_type=TYPES[message.severity])
-        except (OSError, TypeError, ValueError, RuntimeError) as error:
-            return Unreachable(self._scrubbed(f"{type(error).__name__}: {error}"))
-        if arrived:
-            return Delivered()
-        return Unreachable(self._scrubbed(_complaints.take()))
+        arrived = self._service.notify(body, title=message.title, notify_type=TYPES[message.severity])
+        why = _complaints.take()  # also of a success: a thread's number comes again
+        return Delivered() if arrived else Unreachable(self._scrubbed(why))
 
     def _scrubbed(self, why: str) -> str:
         """Cut what the URL holds out of a foreign message: each of its parts may be the secret."""
@@ -120,12 +117,11 @@ def _in_thread(work: Callable[[], Answer]) -> "asyncio.Future[Answer]":
             future.set_result(answer)
 
     def run() -> None:
-        answer: Answer = Unreachable("the attempt broke off")
-        try:
+        answer: Answer = Unreachable("the library failed in a way of its own")
+        with contextlib.suppress(Exception):  # a traceback of a thread would show the URL
             answer = work()
-        finally:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, answer)
+        with contextlib.suppress(RuntimeError):  # the process ended meanwhile
+            loop.call_soon_threadsafe(settle, answer)
 
     threading.Thread(target=run, name="apprise", daemon=True).start()
     return future

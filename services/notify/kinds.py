@@ -13,7 +13,7 @@ class Lane(StrEnum):
     """How urgently a message travels. The order is the order in which they leave."""
 
     DANGER = "danger"  # a message of its own each, before everything else, never too old
-    MONEY = "money"  # each is told with its numbers, in the order in which it happened
+    TRADES = "trades"  # each is told with its numbers, in the order in which it happened
     WARNING = "warning"
     ROUTINE = "routine"  # many are summed up in one message
 
@@ -84,7 +84,7 @@ ALERTS: Mapping[Severity, Kind] = {
     Severity.CRITICAL: Kind.ALERT_CRITICAL,
 }
 
-MONEY = frozenset(
+TRADES = frozenset(
     {
         Kind.POSITION_OPENED,
         Kind.POSITION_CLOSED,
@@ -95,7 +95,7 @@ MONEY = frozenset(
     }
 )
 
-NEVER_REPEATS = MONEY | {
+NEVER_REPEATS = TRADES | {
     Kind.POSITION_NAKED,
     Kind.PROTECTION_FAILED,
     Kind.LIQUIDATION,
@@ -112,8 +112,8 @@ def lane_of(kind: Kind) -> Lane:
     """Return the lane in which a kind travels."""
     if SEVERITIES[kind] is Severity.CRITICAL:
         return Lane.DANGER
-    if kind in MONEY:
-        return Lane.MONEY
+    if kind in TRADES:
+        return Lane.TRADES
     return Lane.WARNING if SEVERITIES[kind] is Severity.WARNING else Lane.ROUTINE
 
 

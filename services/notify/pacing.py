@@ -14,9 +14,9 @@ CHAT_INTERVAL_S = 1.0
 GROUP_INTERVAL_S = 3.0  # groups take 20 messages a minute
 ROUTINE_INTERVAL_S = 10.0
 """After a routine message the next one gathers this long: what happens meanwhile is one message."""
-SINGLE_MAX: Mapping[Lane, int] = {Lane.MONEY: 5, Lane.WARNING: 3, Lane.ROUTINE: 1}
+SINGLE_MAX: Mapping[Lane, int] = {Lane.TRADES: 5, Lane.WARNING: 3, Lane.ROUTINE: 1}
 """More than this waiting in a lane become one message; danger never does."""
-FOLDED_MAX: Mapping[Lane, int] = {Lane.MONEY: 15, Lane.WARNING: 15, Lane.ROUTINE: 200}
+FOLDED_MAX: Mapping[Lane, int] = {Lane.TRADES: 15, Lane.WARNING: 15, Lane.ROUTINE: 200}
 """At most this many go into one: money and warnings are listed line by line and must fit, routine is summed
 up.
 """
@@ -27,7 +27,7 @@ RETRY_AFTER_MARGIN_S = 0.1
 AGE_MAX: Mapping[Lane, timedelta] = {
     Lane.ROUTINE: timedelta(minutes=15),
     Lane.WARNING: timedelta(hours=12),
-    Lane.MONEY: timedelta(hours=24),
+    Lane.TRADES: timedelta(hours=24),
 }
 """Older ones are not sent any more. Danger is not in the table: it does not go stale."""
 

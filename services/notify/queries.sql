@@ -61,7 +61,7 @@ WHERE channel <> ALL($1::text[]) AND delivered_at IS NULL AND dropped_at IS NULL
 -- name: waiting
 -- Per lane, so that a flood in one never hides another.
 SELECT event_id, correlation_id, kind, severity, title, body, gist, is_silent, notifications.occurred_at
-FROM unnest(ARRAY['danger', 'money', 'warning', 'routine']) AS level (lane)
+FROM unnest(ARRAY['danger', 'trades', 'warning', 'routine']) AS level (lane)
 CROSS JOIN LATERAL (
     SELECT event_id
     FROM deliveries

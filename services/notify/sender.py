@@ -10,7 +10,7 @@ from services.notify.ports import HoldsLease
 from shared import logs
 from shared.errors import DatabaseUnavailable
 from shared.lease import RENEW_INTERVAL_S
-from shared.supervision import attempt
+from shared.supervision import attempt, within
 
 POLL_INTERVAL_S = 1.0
 """How soon a notification that another replica kept is noticed."""
@@ -54,7 +54,7 @@ class Sender:
         """Begin no further message, wait for the one in hand, and let another replica go on."""
         self._stopping = True
         self._woken.set()
-        await attempt(asyncio.wait_for(self._idle.wait(), DRAIN_S))
+        await attempt(within(DRAIN_S, self._idle.wait()))
         try:
             await self._lease.release()
         except DatabaseUnavailable as down:
@@ -73,4 +73,4 @@ class Sender:
             await asyncio.sleep(min(wait_s, RENEW_INTERVAL_S))
             return
         self._woken.clear()
-        await attempt(asyncio.wait_for(self._woken.wait(), POLL_INTERVAL_S))
+        await attempt(within(POLL_INTERVAL_S, self._woken.wait()))

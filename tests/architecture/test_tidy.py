@@ -172,7 +172,6 @@ def test_no_wait_swallows_a_cancellation() -> None:
 WAITS_FOR = {
     "infrastructure/paper_exchange/server.py": "no loop of a runtime",
     "services/execute/binance_client.py": "closing, once",
-    "services/notify/telegram_bot.py": "its loops are cancelled again until they end",
 }
 
 
@@ -253,7 +252,7 @@ KOREAN_TEXTS = {
     "services/notify/chat_texts.py",
     "services/notify/dashboard/texts.py",
     "services/notify/dashboard/texts_ko.py",
-    "services/notify/texts.py",
+    "services/notify/texts_ko.py",
 }
 
 

@@ -19,8 +19,8 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 ROUNDS = 2
 NOTIFY = "notify-0"
 HANGING = Trouble(500, hang_s=60)
-SLOWER_S_MAX = 0.05
-"""Far above what a median of this many entries varies by, far below any time-out of NOTIFY's."""
+SLOWER_S_MAX = 0.25
+"""Above what a median of so few entries varies by on a busy machine, far below any time-out of NOTIFY's."""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ CREATE TABLE notify.deliveries (
     event_id text NOT NULL REFERENCES notify.notifications,
     channel text NOT NULL,
     -- Copied from the notification, for the queue's index.
-    lane text NOT NULL CHECK (lane IN ('danger', 'money', 'warning', 'routine')),
+    lane text NOT NULL CHECK (lane IN ('danger', 'trades', 'warning', 'routine')),
     occurred_at timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz NOT NULL DEFAULT now(),

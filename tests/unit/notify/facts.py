@@ -181,6 +181,15 @@ QUIET: tuple[Message, ...] = (
         slippage=Decimal("0.0001"),
         filled_at=NOON,
     ),
+    models.ProtectionPlaced(  # in time: only a late one is told
+        signal_id=SIGNAL_ID,
+        symbol="BTCUSDT",
+        stop_client_id="p95a-x-s",
+        stop_price=Decimal("49000"),
+        take_profit_client_id="p95a-x-t",
+        take_profit_price=Decimal("51000"),
+        unprotected_s=Decimal("0.012"),
+    ),
     models.AccountSnapshot(
         taken_at=NOON,
         wallet_usdt=Decimal("10000"),

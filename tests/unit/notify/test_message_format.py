@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.notify.kinds import MONEY, NEVER_OFF, SEVERITIES, Kind, Lane, lane_of
+from services.notify.kinds import NEVER_OFF, SEVERITIES, TRADES, Kind, Lane, lane_of
 from services.notify.languages import LANGUAGES
 from services.notify.message_format import (
     CLOSE_KINDS,
@@ -111,7 +111,7 @@ def test_kind_tables_have_no_hole() -> None:
     assert set(CLOSE_KINDS) == set(CloseReason)
     assert set(STATE_KINDS) == set(TradingState)
     assert set(SEVERITIES) == set(Kind)
-    assert not {kind for kind in MONEY if lane_of(kind) is not Lane.MONEY}
+    assert not {kind for kind in TRADES if lane_of(kind) is not Lane.TRADES}
     assert {kind for kind in Kind if lane_of(kind) is Lane.DANGER} == NEVER_OFF
 
 

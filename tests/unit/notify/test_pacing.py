@@ -67,7 +67,7 @@ def test_danger_goes_before_money_before_warnings_before_routine() -> None:
 @pytest.mark.parametrize(
     ("lane", "kind"),
     [
-        (Lane.MONEY, Kind.POSITION_CLOSED),
+        (Lane.TRADES, Kind.POSITION_CLOSED),
         (Lane.WARNING, Kind.ALERT_WARNING),
         (Lane.ROUTINE, Kind.DECISION_REJECTED),
     ],
