@@ -2,7 +2,7 @@
 """Fetches the dashboard's browser libraries from npm, exactly as released, into the folder that serves them.
 
     python scripts/fetch_dashboard_libraries.py            # what manifest.json names; refuses other content
-    python scripts/fetch_dashboard_libraries.py --update   # after a version was changed there: note its hashes
+    python scripts/fetch_dashboard_libraries.py --update   # after a version was changed there
 
 The manifest says which files of which version are taken, and their SHA-512; a test holds the folder to it.
 """

@@ -20,6 +20,7 @@ AUTH_FAILURES = Counter(
 DOOR_REFUSALS = Counter(
     "phoenix_door_refusals_total", "Acts refused at the chat and the dashboard, by why.", ["door", "why"]
 )
+DASHBOARD_PAGES = Gauge("phoenix_dashboard_pages", "Open pages of the dashboard on this instance.")
 RATE_LIMIT_ALONE = Gauge(
     "phoenix_rate_limit_alone", "1 while this instance counts requests by itself: Redis does not answer."
 )

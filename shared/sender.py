@@ -21,9 +21,15 @@ def sender_of(peer: str | None, real_ip: str | None, trusted: Collection[Network
     connected = None if peer is None else _address(peer)
     if connected is None:
         return UNKNOWN
-    if real_ip is not None and any(connected in network for network in trusted):
+    if real_ip is not None and is_trusted(peer, trusted):
         connected = _address(real_ip) or connected
     return _counted_as(connected)
+
+
+def is_trusted(peer: str | None, trusted: Collection[Network]) -> bool:
+    """Tell whether the other end of a connection is a proxy of ours, whose headers are believed."""
+    connected = None if peer is None else _address(peer)
+    return connected is not None and any(connected in network for network in trusted)
 
 
 @lru_cache(ADDRESSES_KEPT_MAX)

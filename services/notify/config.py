@@ -59,6 +59,7 @@ class NotifySettings(Settings):
     brain_url: str = Field("http://127.0.0.1:8100", description="Where BRAIN is balanced.")
     risk_url: str = Field("http://127.0.0.1:8101", description="Where RISK is balanced.")
     execute_url: str = Field("http://127.0.0.1:8102", description="Where EXECUTE is balanced.")
+    notify_url: str = Field("http://127.0.0.1:8103", description="Where NOTIFY itself is balanced.")
     notifications_kept_days: int = Field(
         90, ge=1, le=3_650, description="Notifications older than this are deleted, days."
     )

@@ -4,15 +4,20 @@ It must never hold a rule. Telegram is no dependency: readiness does not ask whe
 """
 
 import asyncio
+import secrets
 import time
 
 from fastapi import FastAPI
 
 from services.notify.config import NotifySettings
+from services.notify.dashboard.opening import add_dashboard
+from services.notify.desk import Desk
+from services.notify.desk_store import DeskStore
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import DeliveryFlow, NotifyFlow
 from services.notify.http_routes import add_routes
-from services.notify.metrics_collector import BusinessMetrics, DeliveryMetrics
+from services.notify.metrics_collector import BusinessMetrics, DeliveryMetrics, DoorMetrics
+from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
 from services.notify.telegram_bot import LEASE_NAME, Sender, TelegramChat
 from shared import logs
@@ -26,6 +31,7 @@ from shared.rabbitmq_client import Publisher
 
 NAME = "notify"
 PRUNE_INTERVAL_S = 600.0
+TOKEN_BYTES = 24
 
 DESCRIPTION = "Tells the trader what happened: keeps every notification once and sends it to Telegram."
 
@@ -56,6 +62,18 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
     add_routes(app, flow.tell, store, settings.api_key, utc_now)
+    doors = DoorMetrics()
+    services = await runtime.open(
+        ServiceClient(
+            {"brain": settings.brain_url, "risk": settings.risk_url, "execute": settings.execute_url}
+            | {NAME: settings.notify_url},
+            settings.api_key,
+        )
+    )
+    desk_store = DeskStore(database)
+    desk = Desk(desk_store, desk_store, services, doors, lambda: secrets.token_urlsafe(TOKEN_BYTES))
+    runtime.spawn("desk_pruner", lambda: _prune_desk(desk_store))
+    add_dashboard(runtime, app, settings, database, services, store, desk, doors)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)
     return app
 
@@ -82,6 +100,12 @@ async def _start_sender(
 async def _prune(store: NotificationStore, kept_days: int) -> None:
     while True:
         await store.prune(kept_days)
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _prune_desk(desk_store: DeskStore) -> None:
+    while True:
+        await desk_store.prune()
         await asyncio.sleep(PRUNE_INTERVAL_S)
 
 

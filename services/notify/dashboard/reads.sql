@@ -1,0 +1,24 @@
+-- What only the dashboard asks of the views of schema reporting, and of NOTIFY's own tables.
+
+-- name: symbols
+-- Every symbol with bars, by leaps over the index: the table has a row for each minute.
+WITH RECURSIVE leaps AS (
+    (SELECT symbol FROM reporting.bars ORDER BY symbol LIMIT 1)
+    UNION ALL
+    SELECT (SELECT symbol FROM reporting.bars WHERE symbol > leaps.symbol ORDER BY symbol LIMIT 1)
+    FROM leaps WHERE leaps.symbol IS NOT NULL
+)
+SELECT symbol FROM leaps WHERE symbol IS NOT NULL LIMIT $1
+
+-- name: signals
+-- $1 symbol, $2 outcome ('on_its_way': none yet), each null for all.
+SELECT * FROM reporting.signals
+WHERE ($1::text IS NULL OR symbol = $1)
+  AND ($2::text IS NULL OR outcome = $2 OR ($2 = 'on_its_way' AND outcome IS NULL))
+ORDER BY received_at DESC LIMIT $3
+
+-- name: leases
+SELECT name, holder, epoch, expires_at, expires_at > clock_timestamp() AS is_held FROM leases ORDER BY name
+
+-- name: versions
+SELECT current_setting('server_version') AS postgresql

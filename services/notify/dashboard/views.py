@@ -1,0 +1,170 @@
+"""What each page shows: its parts, what they have to be asked for, and the values their templates are given.
+
+It must never write HTML (the templates do) nor decide who may see a page.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from services.notify.dashboard import figures
+from services.notify.dashboard.figures import PositionFigures
+from services.notify.dashboard.sources import SERVICES, Sources
+from shared.money import ZERO
+from shared.values import OutcomeKind
+
+ON_ITS_WAY = "on_its_way"
+OUTCOMES = (ON_ITS_WAY, *(kind.value for kind in OutcomeKind))
+
+
+class Page(StrEnum):
+    """The pages, in the order of their tabs."""
+
+    OVERVIEW = "overview"
+    CHART = "chart"
+    SIGNALS = "signals"
+    RISK = "risk"
+    SYSTEM = "system"
+    STORY = "story"
+
+
+TABS = tuple(page for page in Page if page is not Page.STORY)
+
+
+@dataclass(frozen=True)
+class View:
+    """How somebody looks: two who look alike are shown the same."""
+
+    page: Page
+    language: str
+    is_operator: bool
+    symbol: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a page that lives: its template, its sources, and the values made of them."""
+
+    name: str
+    asks: tuple[str, ...]
+    values: Callable[[Sources, View, datetime], Mapping[str, Any]] = lambda _sources, _view, _now: {}
+    for_operators: bool = False
+
+
+def held(sources: Sources, now: datetime) -> Sequence[PositionFigures] | None:
+    """Return the positions with what the exchange says of them; None while the record is not known."""
+    record = sources.positions.seen.value
+    if record is None:
+        return None
+    marks = sources.marks.seen.value or {}
+    return [figures.figures_of(each, marks.get(each.signal_id), now) for each in record]
+
+
+def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
+    account, risk = sources.account.seen.value, sources.risk.seen.value
+    positions = held(sources, now) or []
+    equity = account.equity_usdt if account else None
+    start = account.day_start_equity_usdt if account else None
+    is_today = account is not None and account.day == now.date()
+    day_usdt = equity - start if equity is not None and start is not None and is_today else None
+    margin = figures.total_margin([each.held for each in positions])
+    return {
+        "account": account or {},
+        "figures": {
+            "day_usdt": day_usdt,
+            "day_share": day_usdt / start if day_usdt is not None and start else None,
+            "unrealised_usdt": figures.total_unrealised(positions),
+            "drawdown": _drawdown(equity, account.peak_equity_usdt if account else None),
+            "drawdown_limit": figures.limit_named(risk, "drawdown_max") if risk else None,
+            "risk_limit": figures.limit_named(risk, "portfolio_risk_max") if risk else None,
+            "margin_usdt": margin,
+            "margin_share": margin / equity if equity else None,
+            "today": sources.today.seen.value,
+        },
+    }
+
+
+def _drawdown(equity: Decimal | None, peak: Decimal | None) -> Decimal | None:
+    if equity is None or not peak:
+        return None
+    return max(ZERO, (peak - equity) / peak)
+
+
+def _positions(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
+    return {"positions": held(sources, now)}
+
+
+def _holding(sources: Sources, view: View, now: datetime) -> Mapping[str, Any]:
+    here = [each for each in held(sources, now) or [] if each.held.symbol == view.symbol]
+    return {"holding": here[0] if here else None}
+
+
+def _exposure(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any]:
+    risk = sources.risk.seen.value
+    notional = figures.exposure_usdt(risk) if risk else {"long": ZERO, "short": ZERO}
+    equity = Decimal(risk["equity_usdt"]) if risk and risk["equity_usdt"] else None
+    return {
+        "risk": risk,
+        "exposure": {
+            "long": notional["long"],
+            "short": notional["short"],
+            "net": notional["long"] - notional["short"],
+            "long_share": notional["long"] / equity if equity else None,
+            "short_share": notional["short"] / equity if equity else None,
+        },
+        "measures": figures.measures_of(risk) if risk else [],
+    }
+
+
+def _limits(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any]:
+    risk = sources.risk.seen.value
+    return {
+        "risk": risk,
+        "limits": figures.limits_in_use(risk) if risk else [],
+        "rest": figures.limits_at_rest(risk) if risk else [],
+    }
+
+
+def _risk(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any]:
+    return {"risk": sources.risk.seen.value}
+
+
+def _services(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any]:
+    return {"services": SERVICES, "versions": sources.versions.seen.value or {}}
+
+
+STATUS = Part("status", ("account",))
+PARTS: Mapping[Page, Sequence[Part]] = {
+    Page.OVERVIEW: (
+        STATUS,
+        Part("account", ("account", "positions", "marks", "risk", "today"), _account),
+        Part("positions", ("positions", "marks"), _positions),
+        Part("newest", ("signals",)),
+    ),
+    Page.CHART: (STATUS, Part("holding", ("positions", "marks"), _holding)),
+    Page.SIGNALS: (STATUS, Part("stream", ())),
+    Page.RISK: (
+        STATUS,
+        Part("exposure", ("risk",), _exposure),
+        Part("limits", ("risk",), _limits),
+        Part("findings", ("risk",), _risk),
+        Part("reserved", ("risk",), _risk),
+    ),
+    Page.SYSTEM: (
+        STATUS,
+        Part("services", ("readiness", "leases", "versions"), _services),
+        Part("queues", ("queues",)),
+        Part("told", ("notifications",)),
+        Part("acts", ("acts",), for_operators=True),
+    ),
+    Page.STORY: (STATUS,),
+}
+
+
+def parts_of(view: View) -> Sequence[Part]:
+    """Return the parts that this view may see."""
+    return [part for part in PARTS[view.page] if view.is_operator or not part.for_operators]
