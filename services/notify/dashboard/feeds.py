@@ -1,4 +1,4 @@
-"""What the charts draw, as JSON: equity curve, candles, our levels and fills. Numbers are for drawing only."""
+"""What the charts draw, as JSON: equity curve, candles, our levels, our fills; numbers for drawing only."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
