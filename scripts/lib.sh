@@ -51,9 +51,18 @@ missing_packages() {
     fi
 }
 
+# What only the tests need: a browser for the dashboard, and fonts with Korean so that its pictures can be read.
+missing_test_packages() {
+    command -v chromium >/dev/null || echo chromium
+    compgen -G '/usr/share/fonts/opentype/noto/NotoSansCJK*' >/dev/null || echo fonts-noto-cjk
+}
+
+ensure_test_packages() { ensure_packages missing_test_packages; }
+
+# Usage: ensure_packages [the function that names what is missing]
 ensure_packages() {
     local missing
-    missing=$(missing_packages | tr '\n' ' ')
+    missing=$("${1:-missing_packages}" | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null || die "missing: $missing (no apt-get here: install them yourself, then use --no-install)"
     say "Installing Debian packages (no system service is started): $missing"

@@ -20,6 +20,7 @@ check() {
 }
 
 ensure_packages
+ensure_test_packages
 ensure_venv requirements-dev.txt
 
 if [ $# -eq 0 ]; then

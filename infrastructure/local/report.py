@@ -12,6 +12,7 @@ SUMMARY = """
 Phoenix 95 runs (mode: {mode}).
 
   Webhook for TradingView   {public}/webhook/tradingview
+  Dashboard                 {notify}/dashboard  (users operator, viewer; passwords in the settings file)
   Positions, signals        {execute}/positions  {brain}/signals
   API documentation         {brain}/docs  {risk}/docs  {execute}/docs  {notify}/docs
   Settings and secrets      {env_file}

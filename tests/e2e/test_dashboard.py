@@ -106,8 +106,10 @@ async def test_the_chart_draws_and_follows_the_price(desk: Looker, phoenix: Phoe
 
     await expect(desk.page.locator("#price-chart canvas").first).to_be_visible()
     await expect(desk.page.locator(".holding")).to_contain_text("protected")
-    await desk.page.get_by_role("button", name="5 m").click()
+    await desk.page.get_by_role("button", name="5 m", exact=True).click()
     await desk.page.get_by_role("button", name="Liquidation").click()
+    ticked = "new Promise(told => addEventListener('phoenix:tick', event => told(event.detail.symbol), true))"
+    assert await desk.page.evaluate(ticked) == "BTCUSDT"
 
 
 async def test_markup_in_an_alert_stays_text_on_the_page_and_in_the_stream(
