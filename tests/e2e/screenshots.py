@@ -21,6 +21,7 @@ from tests.eventually import eventually
 
 FOLDER = REPOSITORY / "docs" / "images"
 SEED = 95
+WHOLE: ViewportSize = {"width": 1440, "height": 1080}
 POINTS = 700
 STEP = timedelta(minutes=2)
 START_USDT = 10_000
@@ -50,7 +51,7 @@ async def trade(phoenix: Phoenix) -> None:
         ("BTCUSDT", "1.006"),
         ("ETHUSDT", "0.988"),
         ("SOLUSDT", "0.993"),
-        ("XRPUSDT", "1.009"),
+        ("XRPUSDT", "1.004"),
     ):
         await _move(phoenix, symbol, factor)
 
@@ -72,7 +73,7 @@ async def invent_yesterday(phoenix: Phoenix) -> None:
     rows = []
     for number in range(POINTS, 0, -1):
         rows.append((now - STEP * number, equity))
-        equity += Decimal(str(round(walk.gauss(0.15, 6.5), 2))) + (START_USDT - equity) * Decimal("0.01")
+        equity += Decimal(str(round(walk.gauss(0.4, 9), 2))) + (START_USDT - equity) * Decimal("0.01")
     connection = await asyncpg.connect(phoenix.system.postgres_dsn("execute"))
     try:
         await connection.executemany(
@@ -108,7 +109,7 @@ async def main(folder: Path) -> None:
         await invent_yesterday(phoenix)
         await trade(phoenix)
         for path, name, viewport, scheme in (
-            ("/dashboard", "overview", DESKTOP, "dark"),
+            ("/dashboard", "overview", WHOLE, "dark"),
             ("/dashboard/chart?symbol=BTCUSDT", "chart", DESKTOP, "light"),
             ("/dashboard", "phone", PHONE, "dark"),
         ):

@@ -33,6 +33,8 @@ FRESH_S = 5.0
 """What is older is marked with its age."""
 QUICKLY_S = 0.9
 SLOWLY_S = 5.0
+FAILED_PAUSE_S = 3.0
+"""A source that fails is left alone for so long: waiting for it would slow down all the others."""
 SIGNALS_SHOWN = 60
 NOTIFICATIONS_SHOWN = 25
 ACTS_SHOWN = 40
@@ -94,7 +96,8 @@ class Source(Generic[T]):
     async def look(self) -> Seen[T]:
         """Return what is true now, or what was last."""
         async with self._asking:
-            if self._asked_at is None or time.monotonic() - self._asked_at >= self._interval_s:
+            pause_s = self._interval_s if self.seen.fault is None else max(self._interval_s, FAILED_PAUSE_S)
+            if self._asked_at is None or time.monotonic() - self._asked_at >= pause_s:
                 await self._refresh()
                 self._asked_at = time.monotonic()
         return self.seen
