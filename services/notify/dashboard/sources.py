@@ -134,6 +134,8 @@ class Sources:
         self.account: Source[Account] = Source(
             self.reports.account, QUICKLY_S, clock, lambda found: found.snapshot_taken_at
         )
+        # RISK's decision is as old as our look at it, the amounts beside it as old as their snapshot.
+        self.state: Source[Account] = Source(self.reports.account, QUICKLY_S, clock)
         self.positions: Source[Sequence[OpenPosition]] = Source(self.reports.positions, QUICKLY_S, clock)
         self.marks: Source[Mapping[str, Mark]] = Source(self._ask_marks, QUICKLY_S, clock)
         self.risk: Source[Mapping[str, Any]] = Source(self._ask_risk, QUICKLY_S, clock)

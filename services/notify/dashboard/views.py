@@ -137,7 +137,7 @@ def _services(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any
     return {"services": SERVICES, "versions": sources.versions.seen.value or {}}
 
 
-STATUS = Part("status", ("account",))
+STATUS = Part("status", ("state",))
 PARTS: Mapping[Page, Sequence[Part]] = {
     Page.OVERVIEW: (
         STATUS,
