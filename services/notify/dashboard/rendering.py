@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from services.notify.dashboard import numerals, views
 from services.notify.dashboard.assets import Assets
-from services.notify.dashboard.sources import FRESH_S, Sources
+from services.notify.dashboard.sources import Sources
 from services.notify.dashboard.texts import translator
 from services.notify.dashboard.views import Page, View
 from shared.clock import Clock
@@ -23,8 +23,6 @@ from shared.errors import DatabaseUnavailable
 FOLDER = Path(__file__).parent / "templates"
 
 PERCENT_UNIT = "fraction"
-
-assert FRESH_S > 0
 
 
 class Rendering:
@@ -57,7 +55,7 @@ class Rendering:
 
     def html(self, template: str, language: str, **values: Any) -> str:
         """Return one template, filled in."""
-        given = {"t": translator(language), "now": self._clock(), "look": self._look(), **values}
+        given = {"t": translator(language), "now": self._clock(), "look": _Looks(self._sources), **values}
         return self._templates.get_template(template).render(given)
 
     async def live(self, several: Sequence[View]) -> Mapping[View, Mapping[str, str]]:
@@ -115,9 +113,6 @@ class Rendering:
         if tick is None:
             return {}
         return {"tick": json.dumps({"symbol": symbol, "last": tick["last"], "at": tick["received_at"]})}
-
-    def _look(self) -> Mapping[str, Any]:
-        return _Looks(self._sources)
 
 
 class _Looks(dict[str, Any]):
