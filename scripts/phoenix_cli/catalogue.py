@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from infrastructure.nginx_lb.settings import ENV_PREFIX, FrontDoorSettings
 from infrastructure.paper_exchange.config import PaperSettings
 from infrastructure.postgres.migrate import MigrationSettings
 from services.brain.config import BrainSettings
@@ -30,6 +31,9 @@ READERS: Mapping[str, type[BaseSettings]] = {
     "migrate": MigrationSettings,
 }
 """Who reads settings, and the class that says which."""
+
+FRONT_DOOR = "nginx"
+"""Its settings are read by whoever writes its configuration."""
 
 REQUIRED = "required"
 ADMIN_ONLY = "the command line and the local start"
@@ -87,10 +91,32 @@ STEERING = {
     "PHOENIX_PROMETHEUS_URL": ("URL", "Prometheus's address, for `phoenix.py doctor`."),
     "PHOENIX_ALERTMANAGER_URL": ("URL", "Alertmanager's address, for `phoenix.py doctor`."),
     "PHOENIX_GRAFANA_URL": ("URL", "Grafana's address, for `phoenix.py doctor`."),
+    "PHOENIX_MONITORING_INTERVAL_S": (
+        "s",
+        "How often Prometheus asks and looks at its rules; 10 by default.",
+    ),
+    "PHOENIX_MONITORING_GROUP_WAIT_S": ("s", "How long a warning waits for others; 10 by default."),
+    "PHOENIX_HEARTBEAT_URL": ("URL", "A watchdog elsewhere that is called while the alarms work; optional."),
+    "PHOENIX_REPLICAS": ("count", "Containers of each service in compose; 1 by default."),
+    "PHOENIX_VERSION": ("text", "Tag of the image that compose builds and runs."),
+    "PHOENIX_NETWORK": ("text", "First three numbers of compose's inner network; 172.31.95 by default."),
+    "PHOENIX_PUBLIC_ADDRESS": (
+        "address",
+        "Where the prod overlay publishes 80 and 443; 127.0.0.1 by default.",
+    ),
+    "PHOENIX_TLS_DIR": ("path", "Directory with fullchain.pem and privkey.pem for the prod overlay."),
+    "PHOENIX_GRAFANA_PASSWORD": ("text", "Password of Grafana's user `phoenix`, in containers."),
+    "PHOENIX_REPLICATION_DB_PASSWORD": ("text", "Password for PostgreSQL's standby, in the ha overlay."),
 }
 """What no service reads: it steers the start and tells the command line where everything is."""
 
-SECRET_STEERING = ("PHOENIX_AMQP_PASSWORD", "PHOENIX_REDIS_PASSWORD", "PHOENIX_AMQP_MANAGEMENT_URL")
+SECRET_STEERING = (
+    "PHOENIX_AMQP_PASSWORD",
+    "PHOENIX_REDIS_PASSWORD",
+    "PHOENIX_AMQP_MANAGEMENT_URL",
+    "PHOENIX_GRAFANA_PASSWORD",
+    "PHOENIX_REPLICATION_DB_PASSWORD",
+)
 
 SECRET_LOOK = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|AMQP_.*URL|REDIS_URL|PASSPHRASE|CREDENTIAL")
 """A key that looks so is never shown, even one that nobody knows: it may be a misspelt secret."""
@@ -99,7 +125,8 @@ SECRET_LOOK = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|AMQP_.*URL|REDIS_URL|PA
 def settings() -> list[Setting]:
     """Return every setting once, in the order of its first reader."""
     found: dict[str, Setting] = {}
-    for reader, kind in READERS.items():
+    classes: dict[str, type[BaseModel]] = {**READERS, FRONT_DOOR: FrontDoorSettings}
+    for reader, kind in classes.items():
         for setting in settings_of(reader, kind):
             before = found.get(setting.key)
             found[setting.key] = (
@@ -114,7 +141,7 @@ def settings() -> list[Setting]:
     return [*found.values(), *_steering(found)]
 
 
-def settings_of(reader: str, kind: type[BaseSettings]) -> Iterable[Setting]:
+def settings_of(reader: str, kind: type[BaseModel]) -> Iterable[Setting]:
     """Yield the settings of one class."""
     schema = kind.model_json_schema(mode="validation")
     for name, field in kind.model_fields.items():
@@ -130,12 +157,13 @@ def settings_of(reader: str, kind: type[BaseSettings]) -> Iterable[Setting]:
         )
 
 
-def key_of(kind: type[BaseSettings], name: str, field: FieldInfo) -> str:
+def key_of(kind: type[BaseModel], name: str, field: FieldInfo) -> str:
     """Return the environment variable of a setting."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
-    return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+    prefix = kind.model_config.get("env_prefix", "") if issubclass(kind, BaseSettings) else ENV_PREFIX
+    return f"{prefix}{name}".upper()
 
 
 def _steering(known: Mapping[str, Setting]) -> Iterable[Setting]:

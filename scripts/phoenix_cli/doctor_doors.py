@@ -12,6 +12,7 @@ from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.checkup import Finding, green, grey, red, yellow
 from scripts.phoenix_cli.failures import Failure
 from scripts.phoenix_cli.installation import SERVICES, Installation
+from services.notify.channels import telegram_chats
 from shared.wording import seconds
 
 TELEGRAM_TIMEOUT_S = 5.0
@@ -114,6 +115,16 @@ def telegram(installation: Installation) -> Iterable[Finding]:
         return
     base = installation.text("PHOENIX_TELEGRAM_BASE_URL") or TELEGRAM_DEFAULT
     try:
+        chats = [each.address for each in telegram_chats(chat)]
+    except ValueError as error:
+        yield red("telegram", str(error), "Correct PHOENIX_TELEGRAM_CHAT_ID.")
+        return
+    for address in chats:
+        yield _chat(base, token, address)
+
+
+def _chat(base: str, token: str, chat: str) -> Finding:
+    try:
         answer = httpx.get(
             f"{base}/bot{token}/getChat",
             params={"chat_id": chat},
@@ -121,19 +132,16 @@ def telegram(installation: Installation) -> Iterable[Finding]:
             trust_env=False,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        yield red(
-            "telegram", f"cannot be reached: {type(error).__name__}", "Check the network and its proxy."
-        )
-        return
+        told = f"cannot be reached: {type(error).__name__}"
+        return red("telegram", told, "Check the network and its proxy.")
     if answer.is_success:
-        yield green("telegram", "the bot sees its chat")
-    elif answer.status_code in (401, 404):
-        yield red(
+        return green("telegram", f"the bot sees chat {chat}")
+    if answer.status_code in (401, 404):
+        return red(
             "telegram", "the token is refused", "Copy PHOENIX_TELEGRAM_BOT_TOKEN again from @BotFather."
         )
-    else:
-        yield red(
-            "telegram",
-            f"the bot does not see chat {chat} (HTTP {answer.status_code})",
-            "Write /start to the bot once, or add it to the group; check PHOENIX_TELEGRAM_CHAT_ID.",
-        )
+    return red(
+        "telegram",
+        f"the bot does not see chat {chat} (HTTP {answer.status_code})",
+        "Write /start to the bot once, or add it to the group; check PHOENIX_TELEGRAM_CHAT_ID.",
+    )

@@ -239,7 +239,11 @@ def monitoring(installation: Installation) -> Iterable[Finding]:
         try:
             answer = httpx.get(f"{url.rstrip('/')}{path}", timeout=CONNECT_TIMEOUT_S, trust_env=False)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            yield red(name, f"does not answer: {type(error).__name__}", START)
+            yield yellow(
+                name,
+                f"does not answer ({type(error).__name__}): nobody watches",
+                "./scripts/start.sh starts it, unless it is told --no-monitoring.",
+            )
             continue
         if answer.is_success:
             yield green(name, "ready")

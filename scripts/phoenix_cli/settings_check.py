@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from infrastructure.local.settings_file import SETTINGS as WRITTEN
-from scripts.phoenix_cli.catalogue import READERS, SECRET_LOOK, Setting, key_of, settings
+from infrastructure.nginx_lb.settings import FrontDoorError
+from infrastructure.nginx_lb.settings import read as read_front_door
+from scripts.phoenix_cli.catalogue import FRONT_DOOR, READERS, SECRET_LOOK, Setting, key_of, settings
 from scripts.phoenix_cli.checkup import Finding, green, grey, is_well, red, yellow
 from scripts.phoenix_cli.installation import ENVIRONMENT, PREFIX, SETTINGS_FILE, Installation
 from services.execute.config import ExchangeSettings
@@ -54,6 +56,7 @@ def check(installation: Installation) -> list[Finding]:
             findings += _modes(installation)
         if "NOTIFY" not in unusable:
             findings += _telling()
+    findings += _front_door(installation)
     return [*findings, *_unknown(installation), *secrets(installation), *file_modes(installation.env_files)]
 
 
@@ -174,6 +177,24 @@ def _modes(installation: Installation) -> Iterable[Finding]:
             f"live with the risk profile {risk.risk_profile.value}",
             "PHOENIX_RISK_PROFILE=balanced is recommended for real money.",
         )
+
+
+def _front_door(installation: Installation) -> Iterable[Finding]:
+    values = {key: text for key in installation.settings if (text := installation.text(key)) is not None}
+    try:
+        door = read_front_door(values)
+    except FrontDoorError as error:
+        yield red(FRONT_DOOR, str(error), "The names and ranges are in docs/CONFIGURATION.md, under nginx.")
+        return
+    if values.get("PHOENIX_MODE") == "live" and door.allowed_networks is None:
+        yield yellow(
+            FRONT_DOOR,
+            "live, and anybody who knows the secret may send alerts",
+            "PHOENIX_WEBHOOK_ALLOWED_NETWORKS=tradingview lets TradingView's addresses only; behind a proxy"
+            " or tunnel name that in PHOENIX_NGINX_TRUSTED_PROXIES.",
+        )
+    else:
+        yield green(FRONT_DOOR, "its settings can be used")
 
 
 def _telling() -> Iterable[Finding]:

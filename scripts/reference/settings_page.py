@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from scripts.phoenix_cli.catalogue import ADMIN_ONLY, READERS, Setting, settings
+from scripts.phoenix_cli.catalogue import ADMIN_ONLY, FRONT_DOOR, READERS, Setting, settings
 from services.risk.profiles import PROFILES, SPECS, Profile, as_text
 from shared.money import plain
 
@@ -31,6 +31,7 @@ TITLES = {
     "RISK": ("RISK", "Decides and sizes. Its single limits stand in their own table below."),
     "EXECUTE": ("EXECUTE and the market feed", "The only ones who talk to the exchange."),
     "NOTIFY": ("NOTIFY", "Tells the operator."),
+    "nginx": ("nginx, the front door", "Who may come in, how often, with which certificate."),
     "paper exchange": ("Paper exchange", "The exchange behind mode `paper`; nothing else reads these."),
     "migrate": ("Database migrations", "Who owns the schema."),
     "steering": ("The start and the command line", "No service reads these."),
@@ -67,7 +68,7 @@ def _section(setting: Setting) -> str:
     if len(set(setting.readers) & {"BRAIN", "RISK", "EXECUTE", "NOTIFY"}) > 1:
         return "every"
     first = setting.readers[0]
-    assert first in READERS
+    assert first in READERS or first == FRONT_DOOR
     return "EXECUTE" if first == "market feed" else first
 
 

@@ -67,6 +67,10 @@ class DeliveryMetrics:
 class DoorMetrics:
     """Counts who was turned away."""
 
+    def __init__(self) -> None:
+        for door in Door:
+            metrics.from_zero(metrics.DOOR_REFUSALS, "why", Why, door=door)
+
     def refused(self, door: Door, why: Why) -> None:
         """Somebody was refused at a door."""
         metrics.DOOR_REFUSALS.labels(door=door.value, why=why.value).inc()
@@ -86,6 +90,9 @@ def show_database(load: DatabaseLoad) -> None:
 
 class ChatMetrics:
     """Counts what comes in from the chat."""
+
+    def __init__(self) -> None:
+        metrics.from_zero(metrics.CHAT_POLLS, "answer", ("ok", "polled_elsewhere"))
 
     def asked(self, what: str) -> None:
         """Somebody of ours typed a command or pressed a button; `what` is one of few words."""

@@ -15,9 +15,12 @@ from services.risk.position_manager import Book, ReservationState
 from services.risk.status import Reading, limit_shares, portfolio_risk_usdt, reserved_risk_usdt
 from shared import metrics
 from shared.errors import RedisUnavailable
+from shared.money import CENT
 from shared.values import TradingState
 
 INTERVAL_S = 5.0
+
+Losses = dict[str, value_at_risk.Loss]
 
 
 class BookGauges:
@@ -26,16 +29,26 @@ class BookGauges:
     def __init__(self, flow: RiskFlow, market: MarketView) -> None:
         self._flow = flow
         self._market = market
+        self._losses_seen: Losses | None = None
 
     async def keep(self) -> None:
         """Loop: read and show."""
         while True:
             reading = await self._flow.status()
             show(reading)
-            _show_losses(await self._losses(reading.book))
+            self._losses_seen = await self._losses(reading.book)
+            _show_losses(self._losses_seen)
             await asyncio.sleep(INTERVAL_S)
 
-    async def _losses(self, book: Book) -> dict[str, value_at_risk.Loss] | None:
+    def measures(self) -> dict[str, Decimal]:
+        """Return the losses last seen, USDT, by confidence; nothing while the returns do not suffice."""
+        told = {}
+        for confidence, loss in (self._losses_seen or {}).items():
+            told[f"VaR {confidence} % 1 d, USDT"] = loss.value_at_risk_usdt.quantize(CENT)
+            told[f"CVaR {confidence} % 1 d, USDT"] = loss.expected_shortfall_usdt.quantize(CENT)
+        return told
+
+    async def _losses(self, book: Book) -> Losses | None:
         held = value_at_risk.holdings(
             [
                 (each.symbol, each.notional_usdt * each.side.sign)
@@ -68,7 +81,7 @@ def show(reading: Reading) -> None:
         metrics.TRADING_STATE.labels(state=state.value).set(1 if account.state is state else 0)
 
 
-def _show_losses(losses: dict[str, value_at_risk.Loss] | None) -> None:
+def _show_losses(losses: Losses | None) -> None:
     for quantile in value_at_risk.QUANTILES:
         loss = None if losses is None else losses[quantile.name]
         at_risk = math.nan if loss is None else _number(loss.value_at_risk_usdt)

@@ -3,6 +3,7 @@
 It translates between HTTP and the flow; it must never hold a rule.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
@@ -99,11 +100,19 @@ class ActBody(BaseModel):
 class OperatorApi:
     """The routes of RISK."""
 
-    def __init__(self, flow: RiskFlow, profile: Profile, api_key: SecretStr, clock: Clock) -> None:
+    def __init__(
+        self,
+        flow: RiskFlow,
+        profile: Profile,
+        api_key: SecretStr,
+        clock: Clock,
+        measures: Callable[[], Mapping[str, Decimal]],
+    ) -> None:
         self._flow = flow
         self._profile = profile
         self._api_key = api_key
         self._clock = clock
+        self._measures = measures
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -126,8 +135,9 @@ class OperatorApi:
         )(self.record_act)
 
     async def status(self) -> Response:
-        """Return the account, every limit with what is used of it, and what is reserved and open."""
-        return json_response(status_of(await self._flow.status(), self._profile))
+        """Return the account, every limit and its use, what is reserved and open, what a day may cost."""
+        told = status_of(await self._flow.status(), self._profile)
+        return json_response(told | {"measures": self._measures()})
 
     async def check(self, body: CheckBody) -> Response:
         """Decide as if it were a signal, and forget it."""

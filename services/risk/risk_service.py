@@ -55,14 +55,15 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("correlations", market.keep_warm)
-    runtime.spawn("book_gauges", BookGauges(flow, market).keep)
+    gauges = BookGauges(flow, market)
+    runtime.spawn("book_gauges", gauges.keep)
     for name, consumer in Inbound(flow).consumers(amqp_url, runtime.holder, publisher).items():
         await runtime.open(consumer, ping_as=name)
         runtime.on_drain(consumer.drain)
     runtime.on_drain(outbox.flush_marks)
 
     app = create_app(runtime, "RISK", DESCRIPTION)
-    OperatorApi(flow, settings.risk_profile, settings.api_key, utc_now).add_to(app)
+    OperatorApi(flow, settings.risk_profile, settings.api_key, utc_now, gauges.measures).add_to(app)
     describe(app, ANSWERS)
     return app
 

@@ -165,7 +165,8 @@ def test_brain_believes_nginx_and_nobody_else() -> None:
     for network in ("172.31.95", "10.9.8"):
         found = services(BASE, environment={"PHOENIX_NETWORK": network})
         (address,) = (found["nginx"]["networks"]["inside"]["ipv4_address"],)
-        assert found["brain"]["environment"]["PHOENIX_TRUSTED_PROXIES"] == address
+        for service in ("brain", "notify"):
+            assert found[service]["environment"]["PHOENIX_TRUSTED_PROXIES"] == address
 
 
 def test_every_host_of_the_settings_is_a_container() -> None:
