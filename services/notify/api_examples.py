@@ -7,14 +7,21 @@ _NOTIFICATION = {
     "correlation_id": "sig-fvcgp34cxki2icavuett",
     "kind": "position_opened",
     "severity": "info",
-    "title": "LONG BTCUSDT opened: 0.19 at 50010.4",
-    "body": "Stop 49010.2 (-2.00 %), take profit 51010.6 (+2.00 %)",
+    "title": "LONG BTCUSDT opened at 50011.5",
+    "body": "Size 0.19 (9,502.18 USDT, 20x), margin 475.12\nStop 49011.3 (-2.00 %) · target 51011.7 (+2.00 %)",
     "occurred_at": "2026-11-21T11:34:14.514930Z",
     "stored_at": "2026-11-21T11:34:14.532257Z",
-    "attempts": 1,
-    "delivered_at": "2026-11-21T11:34:14.811000Z",
-    "dropped_at": None,
-    "dropped_because": None,
+    "is_silent": False,
+    "held_because": None,
+    "deliveries": [
+        {
+            "channel": "telegram:95",
+            "attempts": 1,
+            "delivered_at": "2026-11-21T11:34:14.811000Z",
+            "dropped_at": None,
+            "dropped_because": None,
+        }
+    ],
 }
 
 ANSWERS = {

@@ -64,7 +64,10 @@ class ReportWriter:
         day = due_day(self._clock(), self._at)
         if day is None or await self._store.is_report_made(day) or not await self._lease.hold():
             return False
-        picture = await draw(self._words.phrases["report_title"], await self._numbers.curve(day))
+        curve = await self._numbers.curve(day)
+        if not curve:
+            return False  # a new installation: nothing was there yet that could be reported
+        picture = await draw(self._words.phrases["report_title"], curve)
         report = write(day, await self._numbers.of(day), self._clock(), self._words)
         is_ours = await self._store.keep_report(day, report, picture)
         if is_ours:

@@ -37,7 +37,12 @@ _STATUS = {
     "limits": [_LIMIT],
     "reservations": [_RESERVATION],
     "findings": ["5 positions on the same side lose 10 % of equity at their stops: …"],
-    "measures": {"VaR 95 % 1 d, USDT": "312.40", "CVaR 95 % 1 d, USDT": "391.75"},
+    "measures": {
+        "VaR 95 % 1 d, USDT": "312.40",
+        "CVaR 95 % 1 d, USDT": "391.75",
+        "VaR 99 % 1 d, USDT": "441.83",
+        "CVaR 99 % 1 d, USDT": "506.18",
+    },
 }
 _DECISION = {
     "approved": True,

@@ -40,12 +40,14 @@ class BookGauges:
             _show_losses(self._losses_seen)
             await asyncio.sleep(INTERVAL_S)
 
-    def measures(self) -> dict[str, Decimal]:
-        """Return the losses last seen, USDT, by confidence; nothing while the returns do not suffice."""
-        told = {}
-        for confidence, loss in (self._losses_seen or {}).items():
-            told[f"VaR {confidence} % 1 d, USDT"] = loss.value_at_risk_usdt.quantize(CENT)
-            told[f"CVaR {confidence} % 1 d, USDT"] = loss.expected_shortfall_usdt.quantize(CENT)
+    def measures(self) -> dict[str, Decimal | None]:
+        """Return the losses last seen, USDT, by confidence; None while the returns do not suffice."""
+        seen = self._losses_seen or {}
+        told: dict[str, Decimal | None] = {}
+        for confidence in (quantile.name for quantile in value_at_risk.QUANTILES):
+            loss = seen.get(confidence)
+            told[f"VaR {confidence} % 1 d, USDT"] = loss and loss.value_at_risk_usdt.quantize(CENT)
+            told[f"CVaR {confidence} % 1 d, USDT"] = loss and loss.expected_shortfall_usdt.quantize(CENT)
         return told
 
     async def _losses(self, book: Book) -> Losses | None:

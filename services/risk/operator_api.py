@@ -106,7 +106,7 @@ class OperatorApi:
         profile: Profile,
         api_key: SecretStr,
         clock: Clock,
-        measures: Callable[[], Mapping[str, Decimal]],
+        measures: Callable[[], Mapping[str, Decimal | None]],
     ) -> None:
         self._flow = flow
         self._profile = profile

@@ -112,7 +112,7 @@ async def world(servers: Servers) -> AsyncIterator[World]:
                 name="test",
             )
         )
-        for table in ("notifications", "inbox", "leases", "confirmations"):
+        for table in ("deliveries", "notifications", "inbox", "leases", "confirmations"):
             await database.execute(f"DELETE FROM {table}")
         for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):
             await Broker(servers).purge(queue.name)

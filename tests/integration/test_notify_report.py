@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from services.notify import report_writer
+from services.notify.daily_numbers import DailyNumbers
 from services.notify.daily_report import LATE_MAX
 from services.notify.report_writer import draw
-from services.notify.reports import EquityPoint
+from services.notify.reports import EquityPoint, Reports
 from tests.eventually import eventually
 from tests.integration.notify_world import SOON_S, World, none_waits, world
 from tests.integration.telegram_stand_in import Trouble
@@ -69,6 +70,12 @@ async def test_report_with_its_picture_is_sent_once_over_two_replicas_and_a_rest
         assert [row["day"] for row in made] == [day]
     assert await world.stored() == 1
     assert len(world.chat.messages) == 1
+
+
+async def test_a_new_installation_reports_no_day_before_it(world: World) -> None:
+    numbers = DailyNumbers(world.database, Reports(world.database))
+    before_everything = (TODAY - timedelta(days=10_000)).date()
+    assert await numbers.curve(before_everything) == []
 
 
 @pytest.mark.usefixtures("yesterday")
