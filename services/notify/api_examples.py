@@ -8,7 +8,7 @@ _NOTIFICATION = {
     "kind": "position_opened",
     "severity": "info",
     "title": "LONG BTCUSDT opened at 50011.5",
-    "body": "Size 0.19 (9,502.18 USDT, 20x), margin 475.12\nStop 49011.3 (-2.00 %) · target 51011.7 (+2.00 %)",
+    "body": "Size 0.19 (9,502.18 USDT, 20x), margin 475.12\nRisk 199.55 USDT (2.00 % of equity)",
     "occurred_at": "2026-11-21T11:34:14.514930Z",
     "stored_at": "2026-11-21T11:34:14.532257Z",
     "is_silent": False,
