@@ -56,6 +56,7 @@ ALIKE_EVERYWHERE = {
     "phoenix_event_loop_lag_seconds",
     "phoenix_outbox_unsent",
     "phoenix_outbox_oldest_unsent_seconds",
+    "phoenix_outbox_set_aside",
 }
 """Measured by every service, so that a zero is a measurement."""
 
