@@ -41,8 +41,11 @@ WHERE ($1::text IS NULL OR symbol = $1)
 ORDER BY received_at DESC LIMIT $2
 
 -- name: signal_ids
--- `sig-` and enough of the front: two are enough to say that it is not unique.
-SELECT signal_id FROM reporting.signals WHERE starts_with(signal_id, $1) ORDER BY received_at DESC LIMIT 2
+-- `sig-` and enough of the front: two are enough to say that it is not unique. The range lets the index find it; `~`
+-- comes after every character of an id.
+SELECT signal_id FROM reporting.signals
+WHERE signal_id >= $1::text AND signal_id < $1 || '~' AND starts_with(signal_id, $1)
+ORDER BY received_at DESC LIMIT 2
 
 -- name: newest_signal_id
 SELECT signal_id FROM reporting.signals ORDER BY received_at DESC LIMIT 1
