@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from shared import logs, metrics
+from shared.errors import DependencyDown
 
 T = TypeVar("T")
 
@@ -81,6 +82,8 @@ async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     while True:
         started = event_loop.time()
         match await attempt(loop()):
+            case Failed(DependencyDown() as down):  # every loop waits then; a line of each is enough
+                _log.warning("loop_waits", loop=name, error=str(down))
             case Failed(error):
                 _log.error("loop_failed", loop=name, error=repr(error), exc_info=error)
             case Done():

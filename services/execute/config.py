@@ -82,6 +82,9 @@ class ExecuteSettings(ExchangeSettings):
     snapshot_interval_s: Decimal = Field(
         Decimal(5), ge=1, le=10, description="How often RISK is told the account as it is, s."
     )
+    equity_kept_days: int = Field(
+        180, ge=31, le=3_650, description="Points of the equity curve older than this are deleted, days."
+    )
 
 
 class FeedSettings(ExchangeSettings):

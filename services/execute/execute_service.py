@@ -12,6 +12,7 @@ from services.execute.entry_flow import EntryFlow
 from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
+from services.execute.housekeeping import Housekeeping
 from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
 from services.execute.preflight import Preflight
@@ -76,6 +77,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("exchange_clock", exchange.clock.keep)
     runtime.spawn("rescue", Rescue(store, entries, exits).watch)
+    runtime.spawn("pruner", Housekeeping(store, settings.equity_kept_days).prune)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in

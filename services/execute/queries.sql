@@ -140,6 +140,15 @@ INSERT INTO equity_snapshots (taken_at, wallet_usdt, equity_usdt, available_usdt
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 
+-- name: prune_snapshots
+-- By range, so that the index is used whatever the planner thinks of so many rows.
+DELETE FROM equity_snapshots WHERE taken_at <= (
+    SELECT max(taken_at) FROM (
+        SELECT taken_at FROM equity_snapshots WHERE taken_at < now() - make_interval(days => $1)
+        ORDER BY taken_at LIMIT $2
+    ) AS oldest
+)
+
 -- name: orders
 SELECT client_id, signal_id, role, symbol, side, order_type, quantity, price, trigger_price, status,
        exchange_order_id, created_at, updated_at

@@ -258,6 +258,10 @@ class ExecuteStore:
             len(snapshot.positions),
         )
 
+    async def prune_snapshots(self, kept_days: int, rows_max: int) -> None:
+        """Delete the oldest of the account's snapshots older than `kept_days`, at most `rows_max`."""
+        await self._database.execute(QUERIES["prune_snapshots"], kept_days, rows_max)
+
     async def orders(self, limit: int) -> list[dict[str, Any]]:
         """Return our newest orders."""
         return [

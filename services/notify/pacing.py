@@ -6,8 +6,9 @@ Pure: seconds of a monotonic clock and waiting notifications in, decisions out. 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
-from services.notify.kinds import Lane
+from services.notify.kinds import Kind, Lane
 from services.notify.message_format import Notification
 
 CHAT_INTERVAL_S = 1.0
@@ -120,7 +121,9 @@ def next_batch(waiting: Sequence[Notification], *, with_routine: bool) -> tuple[
             continue
         same = sorted((one for one in waiting if one.lane is lane), key=_by_time)
         if lane is not Lane.DANGER and len(same) > SINGLE_MAX[lane]:
-            return tuple(same[: FOLDED_MAX[lane]])
+            # The day's report is a page with a picture: a line among others would be all that is left of it.
+            folded = tuple(takewhile(lambda one: one.kind is not Kind.DAILY_REPORT, same[: FOLDED_MAX[lane]]))
+            return folded or (same[0],)
         if same:
             return (same[0],)
     return ()

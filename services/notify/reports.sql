@@ -19,15 +19,19 @@ WHERE closed_at >= $1 AND ($2::text IS NULL OR symbol = $2)
 ORDER BY closed_at DESC LIMIT $3
 
 -- name: equity
--- The last snapshot of each of at most $3 equal slices of the time from $1 to $2.
-SELECT DISTINCT ON (slice) taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
-FROM (
-    SELECT taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions,
-           width_bucket(extract(epoch FROM taken_at), extract(epoch FROM $1::timestamptz),
-                        extract(epoch FROM $2::timestamptz), $3) AS slice
-    FROM reporting.equity WHERE taken_at >= $1 AND taken_at <= $2
-) AS sliced
-ORDER BY slice, taken_at DESC
+-- The last snapshot of each of at most $3 equal slices of the time from $1 to $2, by leaps over the index: a month has
+-- half a million of them, and sorting those takes longer than a statement may. The slice after the last is $2 itself.
+SELECT newest.taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
+FROM generate_series(1, $3::integer + 1) AS slice
+CROSS JOIN LATERAL (
+    SELECT taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
+    FROM reporting.equity
+    WHERE taken_at >= $1::timestamptz + ($2::timestamptz - $1) * ((slice - 1)::float8 / $3)
+      AND taken_at < $1::timestamptz + ($2::timestamptz - $1) * (slice::float8 / $3)
+      AND taken_at <= $2
+    ORDER BY taken_at DESC LIMIT 1
+) AS newest
+ORDER BY slice
 
 -- name: signals
 SELECT signal_id, origin, strategy, symbol, action, confidence, price, alert_time, received_at, phoenix95_score,
@@ -37,8 +41,11 @@ WHERE ($1::text IS NULL OR symbol = $1)
 ORDER BY received_at DESC LIMIT $2
 
 -- name: signal_ids
--- `sig-` and enough of the front: two are enough to say that it is not unique.
-SELECT signal_id FROM reporting.signals WHERE starts_with(signal_id, $1) ORDER BY received_at DESC LIMIT 2
+-- `sig-` and enough of the front: two are enough to say that it is not unique. The range lets the index find it; `~`
+-- comes after every character of an id.
+SELECT signal_id FROM reporting.signals
+WHERE signal_id >= $1::text AND signal_id < $1 || '~' AND starts_with(signal_id, $1)
+ORDER BY received_at DESC LIMIT 2
 
 -- name: newest_signal_id
 SELECT signal_id FROM reporting.signals ORDER BY received_at DESC LIMIT 1

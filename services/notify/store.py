@@ -159,7 +159,7 @@ def notification_from(row: Any) -> Notification:
 
 
 def _kind(name: str, severity: Severity) -> Kind:
-    """Rows of an older version have names of their own."""
+    """Rows of an older version have names of their own, and so have a newer one's after a return."""
     return Kind(name) if name in set(Kind) else ALERTS[severity]
 
 
@@ -168,7 +168,7 @@ def _repeated(row: Any, retell: Retell, now: datetime) -> Notification:
     return Notification(
         event_id=ids.event_id("notify.repeated", row["event_id"]),
         correlation_id=row["correlation_id"],
-        kind=Kind(row["kind"]),
+        kind=_kind(row["kind"], Severity.WARNING),
         title=title,
         body="",
         gist=title[:60],

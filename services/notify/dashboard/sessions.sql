@@ -21,9 +21,10 @@ UPDATE user_sessions SET ended_at = clock_timestamp() WHERE token_hash = $1 AND 
 
 -- name: failed_logins
 -- What the audit log says of the last $2 seconds: wrong passwords of this address and of all, and whether it has been
--- said already that it is too many.
+-- said already that it is too many. Not clock_timestamp(): it changes while the statement runs, so no index serves it,
+-- and this table is kept for ever.
 SELECT count(*) FILTER (WHERE actor = $1 AND detail ->> 'why' = $3) AS of_sender,
        count(*) FILTER (WHERE detail ->> 'why' = $3) AS of_all,
        count(*) FILTER (WHERE detail ->> 'why' = $4) > 0 AS is_told
 FROM audit_log
-WHERE at > clock_timestamp() - make_interval(secs => $2) AND act = 'login' AND result = 'refused'
+WHERE at > now() - make_interval(secs => $2) AND act = 'login' AND result = 'refused'

@@ -80,6 +80,25 @@ def test_a_few_go_one_by_one_and_more_are_folded(lane: Lane, kind: Kind) -> None
     assert next_batch(many[::-1], with_routine=True) == tuple(many[: FOLDED_MAX[lane]]), "the oldest first"
 
 
+@pytest.mark.parametrize("at", [0, 3, 7])
+def test_the_report_of_a_day_is_never_a_line_among_others(at: int) -> None:
+    """After a night without Telegram it waits among the night's trades."""
+    waiting = [
+        notification(n, Severity.INFO, n, Kind.DAILY_REPORT if n == at else Kind.POSITION_OPENED)
+        for n in range(8)
+    ]
+    told = []
+    while waiting:
+        batch = next_batch(waiting, with_routine=True)
+        told.append(batch)
+        waiting = [one for one in waiting if one not in batch]
+
+    assert [batch for batch in told if any(one.kind is Kind.DAILY_REPORT for one in batch)] == [
+        (notification(at, Severity.INFO, at, Kind.DAILY_REPORT),)
+    ]
+    assert [one.event_id for batch in told for one in batch] == [f"evt-{n:06}" for n in range(8)]
+
+
 def test_danger_is_never_folded() -> None:
     criticals = [notification(number, Severity.CRITICAL, number) for number in range(10)]
     assert next_batch(criticals, with_routine=True) == (criticals[0],)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared import supervision
+from shared.errors import DatabaseUnavailable
 from shared.supervision import Done, Failed, attempt, end, keep_running, within
 from tests.eventually import eventually
 
@@ -124,6 +125,37 @@ async def test_a_loop_that_fails_or_ends_is_started_again(
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (DatabaseUnavailable("away"), ("warning", "loop_waits", False)),
+        (ValueError("no"), ("error", "loop_failed", True)),
+    ],
+)
+async def test_a_server_that_is_away_is_told_in_a_line_and_a_fault_with_its_traceback(
+    failure: Exception, told: tuple[str, str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dozen loops fail every few seconds without the database; their tracebacks would hide the rest."""
+    lines: list[tuple[str, str, bool]] = []
+
+    class Log:
+        def warning(self, event: str, **fields: object) -> None:
+            lines.append(("warning", event, "exc_info" in fields))
+
+        def error(self, event: str, **fields: object) -> None:
+            lines.append(("error", event, "exc_info" in fields))
+
+    async def loop() -> None:
+        raise failure
+
+    monkeypatch.setattr(supervision, "_log", Log())
+    running = asyncio.create_task(keep_running("test", loop))
+    await eventually(lambda: bool(lines))
+    running.cancel()
+    await asyncio.wait([running])
+    assert lines[0] == told
 
 
 async def test_a_loop_that_fails_again_and_again_is_started_ever_more_slowly(
