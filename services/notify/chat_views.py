@@ -16,6 +16,7 @@ from services.notify.commands import Ask, Press, button_data
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
+from shared.values import Side, liquidation_danger
 from shared.wording import DASH, money, number, percent
 
 Document = Mapping[str, Any]
@@ -295,11 +296,11 @@ def pnl_of(positions: Sequence[Document]) -> str | None:
 
 
 def danger_of(one: Document) -> Decimal | None:
-    """Return the share of the way from entry to liquidation that the mark has used up (0: none)."""
+    """Return the share of the way from entry to liquidation that the mark has used up, None when unknown."""
     entry, mark, end = one["entry_price"], one["mark_price"], one["liquidation_price"]
-    if entry is None or mark is None or Decimal(entry) == Decimal(end):
+    if entry is None or mark is None or end is None:
         return None
-    return max(ZERO, (Decimal(mark) - Decimal(entry)) / (Decimal(end) - Decimal(entry)))
+    return liquidation_danger(Side(one["side"]), Decimal(entry), Decimal(mark), Decimal(end))
 
 
 def _marked(line: Line) -> str:
