@@ -119,13 +119,13 @@ class ChatReads:
 
     async def _recorded_account(self) -> Document:
         account = await self._reports.account()
-        taken_at, equity, peak = account.snapshot_taken_at, account.equity_usdt, account.peak_equity_usdt
-        age_s = None if taken_at is None else str(int((self._clock() - taken_at).total_seconds()))
-        drawdown = 1 - equity / peak if equity is not None and peak else None
+        now, taken_at = self._clock(), account.snapshot_taken_at
+        age_s = None if taken_at is None else str(int((now - taken_at).total_seconds()))
+        pnl_usdt, drawdown = account.day_pnl_usdt(now), account.drawdown
         return _as_document(asdict(account)) | {
             "snapshot_age_s": age_s,
             "drawdown": None if drawdown is None else str(drawdown),
-            "day_pnl_usdt": None,
+            "day_pnl_usdt": None if pnl_usdt is None else str(pnl_usdt),
         }
 
     async def _positions(self, _: Command) -> Reply:

@@ -6,6 +6,8 @@ The two tables have the same keys and placeholders; a test holds that. No rule l
 from collections.abc import Mapping
 from typing import Literal
 
+from services.notify.languages import LANGUAGES
+
 Language = Literal["en", "ko"]
 
 EN: Mapping[str, str] = {
@@ -138,11 +140,6 @@ EN: Mapping[str, str] = {
     "why_confirmation_used": "This was confirmed or cancelled before; it is not done twice. Look at /status.",
     "why_confirmation_not_yours": "Only who asked for it may confirm it.",
     "why_too_often": "Too many at once: wait a minute.",
-    # --- units ---
-    "unit_d": "{n} d",
-    "unit_h": "{n} h",
-    "unit_min": "{n} min",
-    "unit_s": "{n} s",
 }
 
 KO: Mapping[str, str] = {
@@ -269,10 +266,6 @@ KO: Mapping[str, str] = {
     "why_confirmation_used": "이미 확인되었거나 취소되어 다시 실행하지 않습니다. /status 를 확인하세요.",
     "why_confirmation_not_yours": "요청한 사람만 확인할 수 있습니다.",
     "why_too_often": "너무 잦습니다: 1분 뒤에 다시 하세요.",
-    "unit_d": "{n}일",
-    "unit_h": "{n}시간",
-    "unit_min": "{n}분",
-    "unit_s": "{n}초",
 }
 
 TABLES: Mapping[Language, Mapping[str, str]] = {"en": EN, "ko": KO}
@@ -283,6 +276,7 @@ class Phrases:
 
     def __init__(self, language: Language) -> None:
         self._table = TABLES[language]
+        self.units = LANGUAGES[language].units
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a sentence with its values filled in; an unknown key is a `KeyError`."""

@@ -17,7 +17,7 @@ from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
 from shared.values import Side, liquidation_danger
-from shared.wording import DASH, money, number, percent
+from shared.wording import DASH, cents, duration, money, number, percent, signed
 
 Document = Mapping[str, Any]
 
@@ -35,7 +35,6 @@ PRICE_PLACES = 2
 
 _SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _FRACTION = ("fraction", "share")
 
 
@@ -47,13 +46,7 @@ class ChatViews:
 
     def duration(self, length: timedelta) -> str:
         """Return a length of time in its two largest units."""
-        left = max(0, int(length.total_seconds()))
-        parts = []
-        for unit, seconds in _UNITS:
-            count, left = divmod(left, seconds)
-            if count:
-                parts.append(self._say(f"unit_{unit}", n=count))
-        return " ".join(parts[:2]) or self._say("unit_s", n=0)
+        return duration(length, self._say.units)
 
     def status(self, risk: Document, positions: Sequence[Document], mode: str) -> Reply:
         """Return the account, the day and the state at one look."""
@@ -123,13 +116,13 @@ class ChatViews:
     def profit(self, totals: Totals, by_strategy: Sequence[StrategyResult], days: int) -> Reply:
         """Return what the last days brought."""
         say = self._say
-        title = say("profit_title", days=days, net=_signed(totals.net_usdt))
+        title = say("profit_title", days=days, net=signed(totals.net_usdt))
         if not totals.trades:
             return Reply(title, (say("no_trades"),))
         share = f"{Decimal(100 * totals.wins) / totals.trades:.0f}"
         lines = [
             say("trades_wins", trades=totals.trades, wins=totals.wins, share=share),
-            say("fees", fees=money(str(totals.fees_usdt))),
+            say("fees", fees=cents(totals.fees_usdt)),
             *(self._strategy(one) for one in by_strategy),
         ]
         return Reply(title, lines)
@@ -141,7 +134,7 @@ class ChatViews:
             self._say(
                 "period_line",
                 starts=form.format(one.starts_at),
-                net=_signed(one.net_usdt),
+                net=signed(one.net_usdt),
                 wins=one.wins,
                 trades=one.trades,
             )
@@ -162,7 +155,7 @@ class ChatViews:
             say("wallet", wallet=money(risk["wallet_usdt"])),
             say("equity", equity=money(risk["equity_usdt"])),
             say("free", available=money(risk["available_usdt"])),
-            say("margin_used", margin=money(str(margin))),
+            say("margin_used", margin=cents(margin)),
             say("unrealised", pnl=money(pnl_of(positions), sign=True)),
             self._age(risk["snapshot_age_s"]),
         ]
@@ -270,7 +263,7 @@ class ChatViews:
             "performance_line",
             strategy=one.strategy,
             symbol=one.symbol,
-            net=_signed(one.net_usdt),
+            net=signed(one.net_usdt),
             wins=one.wins,
             trades=one.trades,
         )
@@ -335,10 +328,6 @@ def _price(text: str | None) -> str:
 def _score(value: Decimal) -> str:
     """Return a score cut short, never rounded up: 0.8499 did not reach a gate of 0.85."""
     return str(value.quantize(SCORE_STEP, ROUND_DOWN))
-
-
-def _signed(amount: Decimal) -> str:
-    return money(str(amount), sign=True)
 
 
 def _words(name: str | None) -> str:
