@@ -28,13 +28,12 @@ from services.notify.commands import (
     number_of,
 )
 from services.notify.people import Person, Role
-from services.notify.ports import AsksServices, ReadsReports, ServiceFailure
+from services.notify.ports import SERVICES, AsksServices, ReadsReports, ServiceFailure
 from services.notify.report_rows import Period
 from shared.clock import Clock
 from shared.money import plain
 from shared.version import VERSION
 
-SERVICES = ("brain", "risk", "execute", "notify")
 PERIODS: Mapping[Ask, tuple[Period, int]] = {
     Ask.DAILY: (Period.DAY, 14),
     Ask.WEEKLY: (Period.WEEK, 12),

@@ -13,6 +13,7 @@ from typing import Any
 from services.notify.chat import Button, Reply, fits_button
 from services.notify.chat_texts import Phrases
 from services.notify.commands import Ask, Press, button_data
+from services.notify.message_format import short_id
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
@@ -26,7 +27,6 @@ WHY_LINES_WHOLE = 3
 WHY_LAST_WORDS = 2
 SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
-SIGNAL_ID_CHARS = 12
 SCORE_STEP = Decimal("0.001")
 AGE_STEP = Decimal("0.1")
 PRICE_DIGITS = 7
@@ -82,7 +82,7 @@ class ChatViews:
             say("margin_risk", margin=money(one["margin_usdt"]), risk=money(one.get("risk_usdt"))),
             *self._liquidation(one),
             self._held(one, now),
-            say("strategy_signal", strategy=one["strategy"], signal=one["signal_id"][:SIGNAL_ID_CHARS]),
+            say("strategy_signal", strategy=one["strategy"], signal=short_id(one["signal_id"])),
         ]
         return Reply(self._name(one), lines, (self._position_buttons(one),))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from services.notify.dashboard import figures
 from services.notify.dashboard.figures import PositionFigures
-from services.notify.dashboard.sources import SERVICES, Sources
+from services.notify.dashboard.sources import Sources
+from services.notify.ports import SERVICES
 from shared.money import ZERO
 from shared.values import OutcomeKind
 
