@@ -173,9 +173,6 @@ ROUTES: dict[str, tuple[Route, ...]] = {
 """The first route is the one that carries the work on; the others tell the world."""
 
 MARKET_STREAM = "market:stream"
-SIGNAL_STREAM = "signal:stream"
-TRADE_STREAM = "trade:stream"
-RISK_STREAM = "risk:stream"
 STREAM_ENTRIES_MAX = 10_000
 STREAM_BLOCK_MS = 1_000
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from shared.money import ONE
+from shared.money import ONE, ZERO
 
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time with its zone; naive times are refused at the border."""
@@ -241,6 +241,19 @@ class Position(Value, frozen=True, kw_only=True):
     take_profit_price: Decimal | None
     opened_at: UtcTime
     version: int
+
+
+def liquidation_danger(
+    side: Side, entry_price: Decimal, mark_price: Decimal, liquidation_price: Decimal
+) -> Decimal | None:
+    """Return the used-up share of the way from entry to liquidation: 0 at the entry or better, 1 at the end.
+
+    None when there is no such way: the exchange names no liquidation price (0), or one beyond the entry.
+    """
+    way = (entry_price - liquidation_price) * side.sign
+    if liquidation_price <= ZERO or way <= ZERO:
+        return None
+    return max((entry_price - mark_price) * side.sign / way, ZERO)
 
 
 class SnapshotPosition(Value, frozen=True, kw_only=True):

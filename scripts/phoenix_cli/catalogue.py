@@ -35,7 +35,6 @@ READERS: Mapping[str, type[BaseSettings]] = {
 FRONT_DOOR = "nginx"
 """Its settings are read by whoever writes its configuration."""
 
-REQUIRED = "required"
 ADMIN_ONLY = "the command line and the local start"
 
 UNITS = (

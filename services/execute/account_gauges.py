@@ -10,18 +10,15 @@ from decimal import Decimal
 from shared import metrics
 from shared.models import AccountSnapshot
 from shared.money import ZERO
-from shared.values import Side, SnapshotPosition
+from shared.values import Side, SnapshotPosition, liquidation_danger
 
 
-def liquidation_danger(position: SnapshotPosition) -> Decimal:
-    """Return the used-up share of the way from entry to liquidation: 0 at the entry or better, 1 at the end.
-
-    A position that cannot be liquidated (the exchange reports no price above zero) is in no danger.
-    """
-    way = position.entry_price - position.liquidation_price
-    if position.liquidation_price <= ZERO or way == ZERO:
-        return ZERO
-    return max((position.entry_price - position.mark_price) / way, ZERO)
+def danger_of(position: SnapshotPosition) -> Decimal:
+    """Return how much of the way to liquidation is used up; a position without such a way is in no danger."""
+    danger = liquidation_danger(
+        position.side, position.entry_price, position.mark_price, position.liquidation_price
+    )
+    return ZERO if danger is None else danger
 
 
 def show(snapshot: AccountSnapshot) -> None:
@@ -35,7 +32,7 @@ def show(snapshot: AccountSnapshot) -> None:
     metrics.POSITIONS_WITHOUT_STOP.set(sum(each.stop_price is None for each in positions))
     metrics.LIQUIDATION_DANGER_RATIO.clear()  # a closed position has no danger left, and no series
     for each in positions:
-        metrics.LIQUIDATION_DANGER_RATIO.labels(symbol=each.symbol).set(float(liquidation_danger(each)))
+        metrics.LIQUIDATION_DANGER_RATIO.labels(symbol=each.symbol).set(float(danger_of(each)))
 
 
 def forget() -> None:

@@ -28,13 +28,12 @@ from services.notify.commands import (
     number_of,
 )
 from services.notify.people import Person, Role
-from services.notify.ports import AsksServices, ReadsReports, ServiceFailure
+from services.notify.ports import SERVICES, AsksServices, ReadsReports, ServiceFailure
 from services.notify.report_rows import Period
 from shared.clock import Clock
 from shared.money import plain
 from shared.version import VERSION
 
-SERVICES = ("brain", "risk", "execute", "notify")
 PERIODS: Mapping[Ask, tuple[Period, int]] = {
     Ask.DAILY: (Period.DAY, 14),
     Ask.WEEKLY: (Period.WEEK, 12),
@@ -119,13 +118,13 @@ class ChatReads:
 
     async def _recorded_account(self) -> Document:
         account = await self._reports.account()
-        taken_at, equity, peak = account.snapshot_taken_at, account.equity_usdt, account.peak_equity_usdt
-        age_s = None if taken_at is None else str(int((self._clock() - taken_at).total_seconds()))
-        drawdown = 1 - equity / peak if equity is not None and peak else None
+        now, taken_at = self._clock(), account.snapshot_taken_at
+        age_s = None if taken_at is None else str(int((now - taken_at).total_seconds()))
+        pnl_usdt, drawdown = account.day_pnl_usdt(now), account.drawdown
         return _as_document(asdict(account)) | {
             "snapshot_age_s": age_s,
             "drawdown": None if drawdown is None else str(drawdown),
-            "day_pnl_usdt": None,
+            "day_pnl_usdt": None if pnl_usdt is None else str(pnl_usdt),
         }
 
     async def _positions(self, _: Command) -> Reply:

@@ -6,6 +6,8 @@ The two tables have the same keys and placeholders; a test holds that. No rule l
 from collections.abc import Mapping
 from typing import Literal
 
+from services.notify.languages import LANGUAGES
+
 Language = Literal["en", "ko"]
 
 EN: Mapping[str, str] = {
@@ -69,7 +71,7 @@ EN: Mapping[str, str] = {
     "positions_title": "Open positions: {count}, {pnl} USDT",
     "at": "{entry} → {mark}",
     "at_entry": "at {entry}",
-    "stop_target": "SL {stop} · TP {target}",
+    "stop_target": "Stop {stop} · target {target}",
     "unprotected": "⚠ no stop confirmed",
     "held_for": "held {held}",
     "quantity_leverage": "Quantity {quantity}, leverage {leverage}x",
@@ -110,7 +112,7 @@ EN: Mapping[str, str] = {
     "propose_pause": "Pause trading?",
     "propose_resume": "Resume trading?",
     "propose_halt": "HALT trading?",
-    "means_close": "At market; stop and take profit are cancelled. Entries go on.",
+    "means_close": "At market; stop and target are cancelled. Entries go on.",
     "means_pause": "No new entries until /resume; exits and stops go on. Open positions: {count}, they stay.",
     "means_resume": "Entries are traded again. Now: {state}.",
     "means_halt": "No entries until /resume; exits and stops go on. Open positions: {count}, they stay.",
@@ -138,19 +140,14 @@ EN: Mapping[str, str] = {
     "why_confirmation_used": "This was confirmed or cancelled before; it is not done twice. Look at /status.",
     "why_confirmation_not_yours": "Only who asked for it may confirm it.",
     "why_too_often": "Too many at once: wait a minute.",
-    # --- units ---
-    "unit_d": "{n} d",
-    "unit_h": "{n} h",
-    "unit_min": "{n} min",
-    "unit_s": "{n} s",
 }
 
 KO: Mapping[str, str] = {
     "about_status": "상태, 자산, 오늘 손익",
     "about_positions": "보유 포지션",
     "about_position": "포지션 자세히",
-    "about_why": "시그널의 전체 과정",
-    "about_signals": "최근 시그널",
+    "about_why": "신호의 전체 과정",
+    "about_signals": "최근 신호",
     "about_profit": "최근 며칠의 손익",
     "about_daily": "일별 손익",
     "about_weekly": "주별 손익",
@@ -165,7 +162,7 @@ KO: Mapping[str, str] = {
     "about_close": "포지션 청산 (하나 또는 전체)",
     "about_pause": "신규 진입 중지",
     "about_resume": "거래 재개",
-    "about_halt": "모든 진입 정지",
+    "about_halt": "모든 진입 중단",
     "you_viewer": "{name} 님은 조회자입니다: 볼 수만 있습니다.",
     "you_operator": "{name} 님은 운영자입니다: 조회와 조작이 가능하며, 조작은 한 번 더 확인합니다.",
     "stranger": "비공개 봇입니다. 당신의 텔레그램 ID: {name}",
@@ -177,16 +174,16 @@ KO: Mapping[str, str] = {
     "database_away": "데이터베이스가 응답하지 않아 아무것도 실행하지 않았습니다. 잠시 후 다시 하세요.",
     "fault": "내부 오류로 답하지 못했습니다. NOTIFY 로그를 확인하세요.",
     "not_live": "실시간 아님: {detail}",
-    "no_signal": "{front}(으)로 시작하는 시그널이 없습니다.",
-    "many_signals": "{front}(으)로 시작하는 시그널이 여럿입니다: ID를 더 입력하세요.",
-    "no_signals": "아직 시그널이 없습니다.",
+    "no_signal": "{front}(으)로 시작하는 신호가 없습니다.",
+    "many_signals": "{front}(으)로 시작하는 신호가 여럿입니다: ID를 더 입력하세요.",
+    "no_signals": "아직 신호가 없습니다.",
     "nothing_open": "보유 포지션이 없습니다.",
     "not_open": "{symbol} 보유 포지션이 없습니다.",
     "open_are": "보유 중: {symbols}",
     "none": "없음",
     "state_ACTIVE": "🟢 ACTIVE: 진입과 청산 모두 거래",
     "state_REDUCING": "🟡 REDUCING: 진입 중지, 청산만 거래",
-    "state_HALTED": "🔴 HALTED: /resume 전까지 진입 정지, 청산만 거래",
+    "state_HALTED": "🔴 HALTED: /resume 전까지 진입 중단, 청산만 거래",
     "mode": "모드 {mode}",
     "equity": "자산 {equity} USDT",
     "today": "오늘 {pnl} USDT",
@@ -209,8 +206,8 @@ KO: Mapping[str, str] = {
     "margin_risk": "증거금 {margin}, 손절 시 손실 {risk} USDT",
     "liquidation": "강제청산가 {price}; 거기까지의 {danger} 소진",
     "liquidation_at": "강제청산가 {price}",
-    "strategy_signal": "전략 {strategy}, 시그널 {signal}",
-    "signals_title": "최근 시그널",
+    "strategy_signal": "전략 {strategy}, 신호 {signal}",
+    "signals_title": "최근 신호",
     "under_way": "진행 중",
     "scored": "점수 {score}, 최종 {final}",
     "profit_title": "최근 {days}일: {net} USDT",
@@ -241,7 +238,7 @@ KO: Mapping[str, str] = {
     "propose_close_all_blind": "모든 포지션을 청산할까요?",
     "propose_pause": "거래를 일시 중지할까요?",
     "propose_resume": "거래를 재개할까요?",
-    "propose_halt": "거래를 정지(HALT)할까요?",
+    "propose_halt": "거래를 중단(HALT)할까요?",
     "means_close": "시장가로 청산하고 손절·익절 주문을 취소합니다. 신규 진입은 계속됩니다.",
     "means_pause": "/resume 전까지 신규 진입 없음; 청산과 손절은 계속. 보유 포지션 {count}개는 유지됩니다.",
     "means_resume": "다시 진입을 거래합니다. 현재: {state}.",
@@ -269,10 +266,6 @@ KO: Mapping[str, str] = {
     "why_confirmation_used": "이미 확인되었거나 취소되어 다시 실행하지 않습니다. /status 를 확인하세요.",
     "why_confirmation_not_yours": "요청한 사람만 확인할 수 있습니다.",
     "why_too_often": "너무 잦습니다: 1분 뒤에 다시 하세요.",
-    "unit_d": "{n}일",
-    "unit_h": "{n}시간",
-    "unit_min": "{n}분",
-    "unit_s": "{n}초",
 }
 
 TABLES: Mapping[Language, Mapping[str, str]] = {"en": EN, "ko": KO}
@@ -283,6 +276,7 @@ class Phrases:
 
     def __init__(self, language: Language) -> None:
         self._table = TABLES[language]
+        self.units = LANGUAGES[language].units
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a sentence with its values filled in; an unknown key is a `KeyError`."""

@@ -13,10 +13,12 @@ from typing import Any
 from services.notify.chat import Button, Reply, fits_button
 from services.notify.chat_texts import Phrases
 from services.notify.commands import Ask, Press, button_data
+from services.notify.message_format import short_id
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
-from shared.wording import DASH, money, number, percent
+from shared.values import Side, liquidation_danger
+from shared.wording import DASH, cents, duration, money, number, percent, signed
 
 Document = Mapping[str, Any]
 
@@ -25,7 +27,6 @@ WHY_LINES_WHOLE = 3
 WHY_LAST_WORDS = 2
 SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
-SIGNAL_ID_CHARS = 12
 SCORE_STEP = Decimal("0.001")
 AGE_STEP = Decimal("0.1")
 PRICE_DIGITS = 7
@@ -34,7 +35,6 @@ PRICE_PLACES = 2
 
 _SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _FRACTION = ("fraction", "share")
 
 
@@ -46,13 +46,7 @@ class ChatViews:
 
     def duration(self, length: timedelta) -> str:
         """Return a length of time in its two largest units."""
-        left = max(0, int(length.total_seconds()))
-        parts = []
-        for unit, seconds in _UNITS:
-            count, left = divmod(left, seconds)
-            if count:
-                parts.append(self._say(f"unit_{unit}", n=count))
-        return " ".join(parts[:2]) or self._say("unit_s", n=0)
+        return duration(length, self._say.units)
 
     def status(self, risk: Document, positions: Sequence[Document], mode: str) -> Reply:
         """Return the account, the day and the state at one look."""
@@ -88,7 +82,7 @@ class ChatViews:
             say("margin_risk", margin=money(one["margin_usdt"]), risk=money(one.get("risk_usdt"))),
             *self._liquidation(one),
             self._held(one, now),
-            say("strategy_signal", strategy=one["strategy"], signal=one["signal_id"][:SIGNAL_ID_CHARS]),
+            say("strategy_signal", strategy=one["strategy"], signal=short_id(one["signal_id"])),
         ]
         return Reply(self._name(one), lines, (self._position_buttons(one),))
 
@@ -122,13 +116,13 @@ class ChatViews:
     def profit(self, totals: Totals, by_strategy: Sequence[StrategyResult], days: int) -> Reply:
         """Return what the last days brought."""
         say = self._say
-        title = say("profit_title", days=days, net=_signed(totals.net_usdt))
+        title = say("profit_title", days=days, net=signed(totals.net_usdt))
         if not totals.trades:
             return Reply(title, (say("no_trades"),))
         share = f"{Decimal(100 * totals.wins) / totals.trades:.0f}"
         lines = [
             say("trades_wins", trades=totals.trades, wins=totals.wins, share=share),
-            say("fees", fees=money(str(totals.fees_usdt))),
+            say("fees", fees=cents(totals.fees_usdt)),
             *(self._strategy(one) for one in by_strategy),
         ]
         return Reply(title, lines)
@@ -140,7 +134,7 @@ class ChatViews:
             self._say(
                 "period_line",
                 starts=form.format(one.starts_at),
-                net=_signed(one.net_usdt),
+                net=signed(one.net_usdt),
                 wins=one.wins,
                 trades=one.trades,
             )
@@ -161,7 +155,7 @@ class ChatViews:
             say("wallet", wallet=money(risk["wallet_usdt"])),
             say("equity", equity=money(risk["equity_usdt"])),
             say("free", available=money(risk["available_usdt"])),
-            say("margin_used", margin=money(str(margin))),
+            say("margin_used", margin=cents(margin)),
             say("unrealised", pnl=money(pnl_of(positions), sign=True)),
             self._age(risk["snapshot_age_s"]),
         ]
@@ -269,7 +263,7 @@ class ChatViews:
             "performance_line",
             strategy=one.strategy,
             symbol=one.symbol,
-            net=_signed(one.net_usdt),
+            net=signed(one.net_usdt),
             wins=one.wins,
             trades=one.trades,
         )
@@ -295,11 +289,11 @@ def pnl_of(positions: Sequence[Document]) -> str | None:
 
 
 def danger_of(one: Document) -> Decimal | None:
-    """Return the share of the way from entry to liquidation that the mark has used up (0: none)."""
+    """Return the share of the way from entry to liquidation that the mark has used up, None when unknown."""
     entry, mark, end = one["entry_price"], one["mark_price"], one["liquidation_price"]
-    if entry is None or mark is None or Decimal(entry) == Decimal(end):
+    if entry is None or mark is None or end is None:
         return None
-    return max(ZERO, (Decimal(mark) - Decimal(entry)) / (Decimal(end) - Decimal(entry)))
+    return liquidation_danger(Side(one["side"]), Decimal(entry), Decimal(mark), Decimal(end))
 
 
 def _marked(line: Line) -> str:
@@ -334,10 +328,6 @@ def _price(text: str | None) -> str:
 def _score(value: Decimal) -> str:
     """Return a score cut short, never rounded up: 0.8499 did not reach a gate of 0.85."""
     return str(value.quantize(SCORE_STEP, ROUND_DOWN))
-
-
-def _signed(amount: Decimal) -> str:
-    return money(str(amount), sign=True)
 
 
 def _words(name: str | None) -> str:

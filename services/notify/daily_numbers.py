@@ -9,9 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from services.notify.daily_report import DayNumbers, Trade, bounds
+from services.notify.report_rows import drawdown_of
 from services.notify.reports import Account, EquityPoint, Reports
 from shared.database import Database, load_queries
-from shared.money import ZERO
 
 OUTCOMES_MAX = 50
 CURVE_DAYS = 30
@@ -59,8 +59,4 @@ class DailyNumbers:
 
 def drawdown_at_end(equity: Sequence[EquityPoint], account: Account) -> Decimal | None:
     """Return how far the equity ended below the account's peak, as a fraction."""
-    peak = account.peak_equity_usdt
-    ended = equity[-1].equity_usdt if equity else account.equity_usdt
-    if peak is None or ended is None or peak <= ZERO:
-        return None
-    return max(ZERO, 1 - ended / peak)
+    return drawdown_of(equity[-1].equity_usdt if equity else account.equity_usdt, account.peak_equity_usdt)

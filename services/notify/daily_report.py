@@ -9,11 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from services.notify.kinds import Kind
-from services.notify.message_format import Notification, cents, shortened, signed
+from services.notify.message_format import Notification, shortened
 from services.notify.texts import Language
 from shared import ids
 from shared.money import CENT, ZERO
 from shared.values import Side, TradingState
+from shared.wording import cents, signed
 
 LATE_MAX = timedelta(hours=20)
 """A report this much later than its time is not made any more; the next one is near."""

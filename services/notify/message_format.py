@@ -6,7 +6,7 @@ Pure. It must never leave out a schema: one that is not told is listed as quiet,
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,7 @@ from shared.models import Envelope
 from shared.money import CENT, ZERO, plain
 from shared.parking import REASON as PARKED
 from shared.values import Check, CheckResult, CloseReason, OutcomeKind, Position, Severity, TradingState
-from shared.wording import readable
+from shared.wording import cents, duration, readable, signed
 
 TITLE_CHARS_MAX = 200
 BODY_CHARS_MAX = 3_000
@@ -27,7 +27,6 @@ SIGNAL_ID_CHARS = 12
 """Enough of the front of a signal id to find it: `/why` and `phoenix.py why` take a unique prefix."""
 LATE_S = Decimal(3)
 """A stop that stood later than this after the first fill is worth a message, seconds."""
-UNIT_S = (86_400, 3_600, 60, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +163,7 @@ def _closed(fact: models.PositionClosed, telling: _Telling) -> Told:
         "r_multiple": signed(net / risk) if risk > ZERO else "–",
         "of_margin": signed(net / margin * 100) if margin > ZERO else "–",
         "exit": plain(fact.exit_price),
-        "held": duration(fact.closed_at - position.opened_at, telling.words),
+        "held": duration(fact.closed_at - position.opened_at, telling.words.units),
         "pnl": signed(fact.pnl_usdt),
         "fees": cents(fact.fees_usdt),
         "funding": signed(fact.funding_usdt),
@@ -315,28 +314,6 @@ def _price(price: Decimal | None, entry: Decimal, words: Language) -> str:
     return f"{plain(price)} ({signed((price / entry - 1) * 100)} %)"
 
 
-def cents(amount: Decimal) -> str:
-    """Return an amount with two places."""
-    return format(amount.quantize(CENT), ",f")
-
-
-def signed(amount: Decimal) -> str:
-    """Return an amount with its sign and two places; nothing has no sign."""
-    rounded = amount.quantize(CENT)
-    return format(abs(rounded), ",f") if rounded == 0 else format(rounded, "+,f")
-
-
 def short_id(long: str) -> str:
     """Return the front of an id."""
     return long[:SIGNAL_ID_CHARS]
-
-
-def duration(length: timedelta, words: Language) -> str:
-    """Return a length of time in its two largest units, such as `1 h 12 min`."""
-    seconds = max(0, int(length.total_seconds()))
-    parts = []
-    for unit_s, unit in zip(UNIT_S, words.units, strict=True):
-        count, seconds = divmod(seconds, unit_s)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or f"0{words.units[-1]}"

@@ -1,4 +1,4 @@
-"""Business metrics that only the facts together tell: results, costs, holding times.
+"""What NOTIFY measures: the business that only the facts together tell, what channels, doors and chat do.
 
 What a service knows by itself it measures itself; nothing here has a second writer. Counters come from told
 facts, which are observed once, by whichever replica is given them. No rule reads these numbers.

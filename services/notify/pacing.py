@@ -1,4 +1,4 @@
-"""Who is told next, and when: one message a second per chat, danger first, floods folded together.
+"""Who is told next, and when: each channel at its pace, danger first, floods folded together.
 
 Pure: seconds of a monotonic clock and waiting notifications in, decisions out. It must never drop danger.
 """

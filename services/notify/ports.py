@@ -25,6 +25,9 @@ from shared.errors import PhoenixError
 from shared.models import Envelope
 from shared.values import TradingState
 
+SERVICES = ("brain", "risk", "execute", "notify")
+"""Whom NOTIFY may ask, itself included."""
+
 
 @dataclass(frozen=True)
 class Drops:

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from shared.money import ZERO
+
 
 class Period(StrEnum):
     """A calendar period in UTC; weeks begin on Monday."""
@@ -30,6 +32,23 @@ class Account:
     day: date | None
     day_start_equity_usdt: Decimal | None
     peak_equity_usdt: Decimal | None
+
+    @property
+    def drawdown(self) -> Decimal | None:
+        """How far the equity stands below its peak, as a fraction of the peak."""
+        return drawdown_of(self.equity_usdt, self.peak_equity_usdt)
+
+    def day_pnl_usdt(self, now: datetime) -> Decimal | None:
+        """Return equity against the first equity of this UTC day; None before the day's first report."""
+        equity, start = self.equity_usdt, self.day_start_equity_usdt
+        return None if equity is None or start is None or self.day != now.date() else equity - start
+
+
+def drawdown_of(equity_usdt: Decimal | None, peak_usdt: Decimal | None) -> Decimal | None:
+    """Return how far an equity stands below a peak, as a fraction of the peak; None when not known."""
+    if equity_usdt is None or peak_usdt is None or peak_usdt <= ZERO:
+        return None
+    return max(ZERO, 1 - equity_usdt / peak_usdt)
 
 
 @dataclass(frozen=True, kw_only=True)

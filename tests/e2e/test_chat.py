@@ -19,7 +19,7 @@ async def test_a_position_is_seen_explained_and_closed_from_the_chat(phoenix: Ph
 
     people.type(TELEGRAM_OPERATOR, "/positions")
     positions = await people.sees("Open positions: 1,")
-    assert "SL " in positions.text
+    assert "Stop " in positions.text
 
     people.type(TELEGRAM_OPERATOR, "/why last")
     story = await people.sees("RISK approved long", after=positions.message_id)

@@ -67,7 +67,7 @@ async def test_a_burst_of_200_facts_is_a_few_messages_and_loses_nothing_importan
         assert len(texts) <= MESSAGES_MAX, texts
         alarms = [text for text in texts if text.startswith("🚨")]
         assert len(alarms) == 6, "each danger has a message of its own"
-        sums = " ".join(text for text in texts if "signals refused" in text)
+        sums = " ".join(text for text in texts if "signals rejected" in text)
         assert "final confidence (limit 0.85)" in sums
         assert "market data stale (limit 0.85)" in sums
         assert await world.stored() == BURST

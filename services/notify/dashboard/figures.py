@@ -12,7 +12,7 @@ from typing import Any
 
 from services.notify.report_rows import OpenPosition
 from shared.money import ONE, ZERO
-from shared.values import Side
+from shared.values import Side, liquidation_danger
 
 
 class Danger(StrEnum):
@@ -88,7 +88,7 @@ def marks_of(document: Mapping[str, Any]) -> Mapping[str, Mark]:
     return {
         each["signal_id"]: Mark(
             _decimal(each["mark_price"]),
-            _decimal(each["liquidation_price"]),
+            _decimal(each["liquidation_price"]) or None,  # 0: it cannot be liquidated
             _decimal(each["unrealised_pnl_usdt"]),
         )
         for each in document["positions"]
@@ -116,13 +116,10 @@ def danger_share(
     side: str, entry: Decimal | None, mark: Decimal | None, liquidation: Decimal | None
 ) -> Decimal | None:
     """Return the used-up share of the way from entry to liquidation, 0..1."""
-    if entry is None or mark is None or liquidation is None or entry == liquidation:
+    if entry is None or mark is None or liquidation is None:
         return None
-    sign = Side(side).sign
-    way = (entry - liquidation) * sign
-    if way <= ZERO:
-        return None  # liquidation beyond the entry: the exchange counts other collateral in
-    return min(ONE, max(ZERO, (entry - mark) * sign / way))
+    share = liquidation_danger(Side(side), entry, mark, liquidation)
+    return None if share is None else min(ONE, share)
 
 
 def danger_of(share: Decimal) -> Danger:

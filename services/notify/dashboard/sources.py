@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from services.notify.dashboard.figures import Mark, marks_of
 from services.notify.desk_store import DeskStore
+from services.notify.ports import SERVICES
 from services.notify.reports import Account, OpenPosition, Reports, SignalLine, Totals
 from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
@@ -41,7 +42,6 @@ ACTS_SHOWN = 40
 SYMBOLS_MAX = 500
 PRICES_MAX = 50
 """Symbols whose charts are open at the same time."""
-SERVICES = ("brain", "risk", "execute", "notify")
 
 _SQL = load_queries(Path(__file__).parent / "reads.sql")
 
@@ -212,7 +212,7 @@ class Sources:
         return await self._notifications.latest(NOTIFICATIONS_SHOWN, None, None)
 
     async def _ask_acts(self) -> Sequence[Mapping[str, Any]]:
-        own = [{**line, "result": line["result"]} for line in await self._desk.newest_acts(ACTS_SHOWN)]
+        own = await self._desk.newest_acts(ACTS_SHOWN)
         risks = [{**line, "result": "risk"} for line in await self.reports.risk_acts(ACTS_SHOWN)]
         return sorted([*own, *risks], key=_moment, reverse=True)[:ACTS_SHOWN]
 

@@ -126,7 +126,7 @@ ENGLISH: Mapping[str, str] = {
     "outcome_closed": "closed",
     "outcome_expired": "expired",
     "outcome_failed": "failed",
-    "outcome_no_op": "no effect",
+    "outcome_no_op": "changes nothing",
     "outcome_on_its_way": "on its way",
     "outcome_opened": "opened",
     "outcome_rejected": "rejected",

@@ -12,7 +12,8 @@ from typing import Any
 
 from services.notify.dashboard import figures
 from services.notify.dashboard.figures import PositionFigures
-from services.notify.dashboard.sources import SERVICES, Sources
+from services.notify.dashboard.sources import Sources
+from services.notify.ports import SERVICES
 from shared.money import ZERO
 from shared.values import OutcomeKind
 
@@ -69,8 +70,7 @@ def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
     positions = held(sources, now) or []
     equity = account.equity_usdt if account else None
     start = account.day_start_equity_usdt if account else None
-    is_today = account is not None and account.day == now.date()
-    day_usdt = equity - start if equity is not None and start is not None and is_today else None
+    day_usdt = account.day_pnl_usdt(now) if account else None
     margin = figures.total_margin([each.held for each in positions])
     return {
         "account": account or {},
@@ -78,7 +78,7 @@ def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
             "day_usdt": day_usdt,
             "day_share": day_usdt / start if day_usdt is not None and start else None,
             "unrealised_usdt": figures.total_unrealised(positions),
-            "drawdown": _drawdown(equity, account.peak_equity_usdt if account else None),
+            "drawdown": account.drawdown if account else None,
             "drawdown_limit": figures.limit_named(risk, "drawdown_max") if risk else None,
             "risk_limit": figures.limit_named(risk, "portfolio_risk_max") if risk else None,
             "margin_usdt": margin,
@@ -86,12 +86,6 @@ def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
             "today": sources.today.seen.value,
         },
     }
-
-
-def _drawdown(equity: Decimal | None, peak: Decimal | None) -> Decimal | None:
-    if equity is None or not peak:
-        return None
-    return max(ZERO, (peak - equity) / peak)
 
 
 def _positions(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import prometheus_client
 import pytest
 
 from services.execute import account_gauges
-from services.execute.account_gauges import liquidation_danger
+from services.execute.account_gauges import danger_of
 from shared.models import AccountSnapshot
 from shared.values import Side, SnapshotPosition
 
@@ -50,10 +50,11 @@ def short(**changes: Any) -> SnapshotPosition:
         (short(mark_price=D(99)), "0"),
         (position(liquidation_price=D(0), mark_price=D(50)), "0"),
         (position(liquidation_price=D(100)), "0"),
+        (position(liquidation_price=D(110), mark_price=D(120)), "0"),
     ],
 )
 def test_danger_is_the_used_up_share_of_the_way_to_liquidation(held: SnapshotPosition, danger: str) -> None:
-    assert liquidation_danger(held) == D(danger)
+    assert danger_of(held) == D(danger)
 
 
 def snapshot(*positions: SnapshotPosition) -> AccountSnapshot:

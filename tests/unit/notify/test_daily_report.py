@@ -68,7 +68,7 @@ def test_report_reads_as_expected() -> None:
         "8 trades, 5 won (62 %), fees 31.20\n"
         "Best BTCUSDT LONG +143.17\n"
         "Worst SOLUSDT SHORT -88.50\n"
-        "Signals: 23 refused, 8 opened, 2 expired (18 final confidence, 5 market data stale,"
+        "Signals: 23 rejected, 8 opened, 2 expired (18 final confidence, 5 market data stale,"
         " 2 not filled within the slippage)\n"
         "Equity 10,212.41 USDT (+2.12 %), drawdown 1.23 %\n"
         "Open: ETHUSDT LONG\n"

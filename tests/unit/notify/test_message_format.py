@@ -56,7 +56,7 @@ sig-abcdefgh""",
 BTCUSDT expired: too old
 sig-abcdefgh""",
     "trade.rejected.v1": """\
-LONG BTCUSDT refused
+LONG BTCUSDT rejected
 Final confidence 0.848, limit 0.85
 sig-abcdefgh""",
     "position.close_ignored.v1": """\
@@ -79,7 +79,7 @@ GOLDEN_KOREAN = {
 신뢰도 0.9134
 trend · sig-abcdefgh""",
     "position.closed.v1": """\
-✅ 롱 BTCUSDT 포지션 종료 (익절): +143.17 USDT
+✅ 롱 BTCUSDT 청산 (익절): +143.17 USDT
 +0.91 R · 증거금 대비 +38.18 % · 보유 1시간 12분
 수량 0.15, 50000 → 51000
 손익 +150.00, 수수료 6.03, 펀딩비 -0.80
@@ -89,8 +89,8 @@ trend · sig-abcdefgh""",
 최종 신뢰도 0.848, 한도 0.85
 sig-abcdefgh""",
     "trading.state.v1": """\
-🚨 거래 상태: HALTED (정지)
-재개할 때까지 신규 진입을 하지 않습니다. 포지션 종료는 처리합니다.
+🚨 거래 상태: HALTED (중단)
+재개할 때까지 신규 진입을 하지 않습니다. 청산은 처리합니다.
 변경: operator (lunch)""",
 }
 
@@ -212,7 +212,7 @@ def test_an_unknown_reason_is_shown_as_its_name() -> None:
     strange = msgspec.structs.replace(facts.SIGNAL_ENDED, reason="moon_phase")
     assert told(strange, KOREAN).title == "BTCUSDT 신호 만료: moon phase"
     closed_by = msgspec.structs.replace(facts.CLOSE_IGNORED, reason="closed_by:stop_loss")
-    assert told(closed_by, KOREAN).title.endswith("종료 사유: 손절")
+    assert told(closed_by, KOREAN).title.endswith("청산 사유: 손절")
 
 
 def test_the_same_words_about_another_signal_are_a_repeat_and_positions_never_are() -> None:

@@ -41,7 +41,7 @@ def test_routine_is_summed_up_by_reason_with_the_most_frequent_first() -> None:
     batch += [told(facts.SIGNAL_ENDED, 200 + n) for n in range(2)]
     assert render(batch, ENGLISH).plain == (
         "25 messages, 12:00–12:03 UTC\n"
-        "23 signals refused: 18 final confidence (limit at least 0.85), 5 market data stale (limit 5 s)\n"
+        "23 signals rejected: 18 final confidence (limit at least 0.85), 5 market data stale (limit 5 s)\n"
         "2 signals ended: 2 too old\n"
         "All of them: /signals, GET /notifications"
     )
@@ -51,10 +51,10 @@ def test_routine_is_summed_up_by_reason_with_the_most_frequent_first() -> None:
 
 def test_few_routine_messages_keep_their_numbers() -> None:
     batch = [told(facts.REJECTED, n) for n in range(2)]
-    batch[1] = replace(batch[1], title="SHORT ETHUSDT refused")
+    batch[1] = replace(batch[1], title="SHORT ETHUSDT rejected")
     lines = render(batch, ENGLISH).plain.splitlines()
-    assert lines[1] == "LONG BTCUSDT refused – Final confidence 0.848, limit 0.85"
-    assert lines[2] == "SHORT ETHUSDT refused – Final confidence 0.848, limit 0.85"
+    assert lines[1] == "LONG BTCUSDT rejected – Final confidence 0.848, limit 0.85"
+    assert lines[2] == "SHORT ETHUSDT rejected – Final confidence 0.848, limit 0.85"
 
 
 def test_folded_money_keeps_every_title_in_order() -> None:

@@ -55,6 +55,20 @@ def test_danger_is_the_used_up_way_to_liquidation(
     assert figures.danger_of(used_up) is level
 
 
+@pytest.mark.parametrize(
+    ("side", "liquidation"), [("long", 0), ("short", 0), ("long", 51_000), ("long", 50_000)]
+)
+def test_danger_is_not_known_without_a_way_to_liquidation(side: str, liquidation: int) -> None:
+    assert figures.danger_share(side, D(50_000), D(52_000), D(liquidation)) is None
+
+
+def test_a_position_that_cannot_be_liquidated_has_no_liquidation_price() -> None:
+    row = {"mark_price": "1", "liquidation_price": "0.00000000", "unrealised_pnl_usdt": "0"}
+    document = {"positions": [{"signal_id": "sig-1", **row}]}
+
+    assert figures.marks_of(document)["sig-1"] == Mark(D(1), None, D(0))
+
+
 def test_without_the_exchange_nothing_is_made_up() -> None:
     line = figures.figures_of(HELD, None, NOW)
 
