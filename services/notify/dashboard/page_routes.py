@@ -26,7 +26,6 @@ from shared.errors import DatabaseUnavailable
 from shared.http_api import Problem
 from shared.story import tell
 
-SYMBOL_CHARS_MAX = 40
 SIGNAL_ID_CHARS_MAX = 80
 REFUSAL_STATUS = {Why.WRONG_PASSWORD: 401, Why.TOO_OFTEN: 429, Why.CROSS_SITE: 403}
 FULL_RETRY_AFTER_S = 30
@@ -189,13 +188,12 @@ class PageRoutes:
         }
 
     def _view(self, request: Request, visitor: Visitor, page: str) -> View:
-        symbol = request.query_params.get("symbol", "")[:SYMBOL_CHARS_MAX] or None
         outcome = request.query_params.get("outcome", "")
         return View(
             page=Page(page) if page in set(Page) else Page.OVERVIEW,
             language=self._language(request),
             is_operator=visitor.is_operator,
-            symbol=symbol,
+            symbol=views.symbol_of(request.query_params.get("symbol", "")),
             outcome=outcome if outcome in OUTCOMES else None,
         )
 
