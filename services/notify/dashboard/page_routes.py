@@ -113,7 +113,7 @@ class PageRoutes:
         visitor = await self._its.gate.visitor(request)
         if visitor is None:
             return Response(status_code=401, headers=dict(replies.HEADERS))
-        if self._its.hub.is_full:
+        if self._its.hub.is_full(for_operator=visitor.is_operator):
             headers = {**replies.HEADERS, "Retry-After": str(FULL_RETRY_AFTER_S)}
             return Response(status_code=503, headers=headers)
         view = self._view(request, visitor, request.query_params.get("page", Page.OVERVIEW.value))
