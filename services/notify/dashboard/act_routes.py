@@ -55,12 +55,10 @@ class ActRoutes:
 
     async def propose(self, request: Request) -> Response:
         """Take the first step and return the dialog for the second."""
-        form = await replies.form_of(request)
-        visitor = await self._gate.visitor(request)
-        if visitor is None:
-            return replies.to_login(request)
-        if not await self._gate.is_meant(request, visitor, replies.csrf_given(request, form), "propose"):
-            return self._toast(request, acting.told(Refused(Why.CROSS_SITE), self._t(request)), FORBIDDEN)
+        found = await self._meant(request, "propose")
+        if isinstance(found, Response):
+            return found
+        visitor, form = found
         answer = await self._desk.propose(visitor.person, _asked(form))
         if isinstance(answer, Refused):
             return self._toast(request, acting.told(answer, self._t(request)), FORBIDDEN)
@@ -96,6 +94,8 @@ class ActRoutes:
             return replies.to_login(request)
         if not await self._gate.is_meant(request, visitor, replies.csrf_given(request, form), what):
             return self._toast(request, acting.told(Refused(Why.CROSS_SITE), self._t(request)), FORBIDDEN)
+        if not self._gate.may_try(visitor):
+            return self._toast(request, acting.told(Refused(Why.ROLE), self._t(request)), FORBIDDEN)
         return visitor, form
 
     async def _dialog(self, request: Request, proposal: Proposal) -> Response:
