@@ -60,7 +60,7 @@ def test_what_is_copied_exists_and_passes_the_ignore_file() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        ".env", "exchange.env", ".phoenix/phoenix.env", "services/brain/.env", "infrastructure/phoenix.env",
+        ".env", "exchange.env", "notify.env", ".phoenix/phoenix.env", "services/brain/.env", "infrastructure/phoenix.env",
         ".git/config", "tests/servers.py", "deployment/tls/key.pem", "services/__pycache__/flow.pyc",
     ],
 )  # fmt: skip
