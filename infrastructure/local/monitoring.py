@@ -61,6 +61,7 @@ def monitoring_programs(layout: Layout, ports: Ports, binaries: Binaries) -> tup
                 f"--storage.tsdb.retention.time={RETENTION_TIME}",
                 f"--storage.tsdb.retention.size={RETENTION_SIZE}",
                 f"--web.listen-address={_address(ports, 'prometheus')}",
+                "--web.cors.origin=none",  # as it comes, every web page in the operator's browser may ask
                 "--log.level=warn",
             ),
             "/-/ready",

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import apprise
 
@@ -24,6 +25,8 @@ ATTEMPT_TIMEOUT_S = 10.0
 INTERVAL_S = 1.0
 """Least time between two messages to one channel."""
 WHY_CHARS_MAX = 200
+SECRET_CHARS_MIN = 6
+"""A shorter part of a URL is no secret worth cutting words for."""
 
 TYPES = {
     Severity.INFO: apprise.NotifyType.INFO,
@@ -104,7 +107,8 @@ def _parts(url: str) -> set[str]:
     _, _, rest = url.partition("://")
     for mark in "/:@?&=":
         rest = rest.replace(mark, " ")
-    return {url} | {part for part in rest.split() if len(part) >= 6}
+    parts = {part for part in rest.split() if len(part) >= SECRET_CHARS_MIN}
+    return {url} | parts | {unquote(part) for part in parts}  # the library tells it decoded
 
 
 def _in_thread(work: Callable[[], Answer]) -> "asyncio.Future[Answer]":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from infrastructure.local.ports import SERVICES
 from infrastructure.local.stack import LocalStack
@@ -31,8 +31,6 @@ class StandIn:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
             return web.Response(text="alive")
-        if request.path == "/ws":
-            return await self._echo(request)
         if request.path == "/dashboard/events":
             return await self._tell_events(request)
         self.requests.append(request)
@@ -46,14 +44,6 @@ class StandIn:
         await stream.prepare(request)
         while True:
             await stream.write(f"data: {await self.events.get()}\n\n".encode())
-
-    async def _echo(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await socket.send_str(message.data)
-        return socket
 
 
 @dataclass

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import psutil
 import pytest
-from websockets.asyncio.client import connect
 
 from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.leftovers import listeners, live_process
@@ -141,11 +140,17 @@ async def test_an_alert_that_is_too_long_is_refused_with_a_problem(door: FrontDo
     assert not door.asked("brain")
 
 
-@pytest.mark.parametrize("service", SERVICES)
-async def test_web_sockets_pass_through(door: FrontDoor, service: str) -> None:
-    async with connect(door.url(service, "/ws").replace("http://", "ws://")) as socket:
-        await socket.send("tick")
-        assert await socket.recv() == "tick"
+@pytest.mark.parametrize("port", ["nginx", *SERVICES])
+async def test_another_protocol_cannot_be_asked_for(door: FrontDoor, port: str) -> None:
+    """An instance that is asked to upgrade would take the body for the next request of somebody else."""
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    answer = await door.client.post(door.url(port, "/webhook/tradingview"), content=b"{}", headers=headers)
+    assert answer.status_code == 200
+    asked = door.asked("brain" if port == "nginx" else port)
+    assert len(asked) == 1
+    (request,) = door.stand_ins[asked[0]].requests
+    assert "Upgrade" not in request.headers
+    assert "upgrade" not in request.headers.get("Connection", "").lower()
 
 
 @pytest.mark.parametrize("port", ["nginx", "brain"])

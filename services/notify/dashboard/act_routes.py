@@ -15,13 +15,12 @@ from services.notify.dashboard.texts import translator
 from services.notify.desk import Desk
 from services.notify.desk_answers import Proposal, Refused
 from services.notify.desk_store import CONFIRM_WITHIN_S
-from services.notify.people import Act, Why
+from services.notify.people import Act, Why, is_symbol
 from services.notify.people import Request as Asked
 from shared.clock import Clock
 from shared.http_api import Problem
 
 ACTS = "/dashboard/acts"
-SYMBOL_CHARS_MAX = 40
 NEEDED = ("account", "positions", "marks")
 """What a confirmation says in numbers is made of these."""
 FORBIDDEN = 403
@@ -56,12 +55,10 @@ class ActRoutes:
 
     async def propose(self, request: Request) -> Response:
         """Take the first step and return the dialog for the second."""
-        form = await replies.form_of(request)
-        visitor = await self._gate.visitor(request)
-        if visitor is None:
-            return replies.to_login(request)
-        if not await self._gate.is_meant(request, visitor, replies.csrf_given(request, form), "propose"):
-            return self._toast(request, acting.told(Refused(Why.CROSS_SITE), self._t(request)), FORBIDDEN)
+        found = await self._meant(request, "propose")
+        if isinstance(found, Response):
+            return found
+        visitor, form = found
         answer = await self._desk.propose(visitor.person, _asked(form))
         if isinstance(answer, Refused):
             return self._toast(request, acting.told(answer, self._t(request)), FORBIDDEN)
@@ -97,6 +94,8 @@ class ActRoutes:
             return replies.to_login(request)
         if not await self._gate.is_meant(request, visitor, replies.csrf_given(request, form), what):
             return self._toast(request, acting.told(Refused(Why.CROSS_SITE), self._t(request)), FORBIDDEN)
+        if not self._gate.may_try(visitor):
+            return self._toast(request, acting.told(Refused(Why.ROLE), self._t(request)), FORBIDDEN)
         return visitor, form
 
     async def _dialog(self, request: Request, proposal: Proposal) -> Response:
@@ -132,8 +131,9 @@ class ActRoutes:
 
 
 def _asked(form: Mapping[str, str]) -> Asked:
-    act, symbol = form.get("act", ""), form.get("symbol", "")[:SYMBOL_CHARS_MAX]
-    if act not in set(Act) or (act == Act.CLOSE) != bool(symbol):
+    act, symbol = form.get("act", ""), form.get("symbol", "")
+    is_whole = is_symbol(symbol) if act == Act.CLOSE else not symbol
+    if act not in set(Act) or not is_whole:
         raise Problem(422, "no such act", f"Known acts: {', '.join(Act)}; close needs a symbol.")
     return Asked(Act(act), symbol or None)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.notify.dashboard import numerals, replies
 from services.notify.dashboard.gate import Gate
 from services.notify.dashboard.sources import Sources
+from services.notify.dashboard.views import SYMBOL_CHARS_MAX, symbol_of
 from services.notify.reports import ROWS_MAX, Bar, EquityPoint, Fill, OpenPosition
 from shared.clock import Clock
 from shared.http_api import Problem
@@ -60,11 +61,13 @@ class Feeds:
         return await self._sources.reports.equity(first, now, EQUITY_POINTS)
 
     async def candles(
-        self, request: Request, symbol: Annotated[str, Query(max_length=40)], minutes: int = 1
+        self, request: Request, symbol: Annotated[str, Query(max_length=SYMBOL_CHARS_MAX)], minutes: int = 1
     ) -> Response:
         """Return candles of `minutes`, the levels of our position and our fills in a symbol."""
         if await self._gate.visitor(request) is None:
             return replies.to_login(request)
+        if symbol_of(symbol) is None:
+            raise Problem(422, "no such symbol", "A symbol is written like BTCUSDT.")
         if minutes not in MINUTES:
             raise Problem(422, "no such length", f"Known lengths: {', '.join(map(str, MINUTES))} minutes.")
         since = self._clock() - timedelta(minutes=READ_MINUTES)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from services.notify.dashboard import entrance
 from services.notify.dashboard.session_store import SessionStore
 from services.notify.desk import Desk
+from services.notify.doorkeeper import Allowance
 from services.notify.people import Door, Person, Role, Why
 from services.notify.ports import ObservesDoors
 from shared import logs
@@ -30,6 +31,9 @@ LOGINS_AT_ONCE_MAX = 20
 RECORDS_PER_MINUTE_MAX = 30
 """Refusals of strangers that one replica puts on record; the metric counts the others."""
 RECORD_WINDOW_S = 60.0
+VIEWERS_TRIES_PER_MINUTE = 20
+"""Acts that viewers may try for in vain on one replica; each is a line that is kept for ever."""
+VIEWERS = 0
 
 _log = logs.get(__name__)
 
@@ -73,6 +77,7 @@ class Gate:
         self._logging_in = asyncio.Lock()
         self._waiting = 0
         self._recorded: deque[float] = deque(maxlen=RECORDS_PER_MINUTE_MAX)
+        self._tries = Allowance(VIEWERS_TRIES_PER_MINUTE, int(RECORD_WINDOW_S))
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return who sends this request, None when nobody is logged in; a forged cookie is put on record."""
@@ -116,6 +121,13 @@ class Gate:
         if entrance.is_from_own_page(request.headers) and entrance.same_text(given, visitor.csrf):
             return True
         await self._refuse(visitor.person.actor, what, Why.CROSS_SITE)
+        return False
+
+    def may_try(self, visitor: Visitor) -> bool:
+        """Tell whether an act of this visitor is heard; an operator's is always (P9)."""
+        if visitor.is_operator or self._tries.allows(VIEWERS, time.monotonic()):
+            return True
+        self._watch.refused(Door.DASHBOARD, Why.ROLE)
         return False
 
     async def turn_away(self, request: Request, what: str, why: Why) -> None:

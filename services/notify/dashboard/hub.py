@@ -19,6 +19,8 @@ LOOK_INTERVAL_S = 1.0
 CHECK_SESSIONS_EVERY_S = 3.0
 PAGES_MAX = 50
 """Open pages of one process; the next is told to come back later."""
+VIEWERS_PAGES_MAX = 40
+"""Beyond this many only operators are taken: whoever may just look must not keep them out."""
 
 BEAT = "beat"
 BEAT_EVERY_S = 3.0
@@ -60,10 +62,9 @@ class Hub(Generic[V]):
         self._somebody = asyncio.Event()
         self._checked_at = 0.0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no further page is taken."""
-        return len(self._pages) >= PAGES_MAX
+    def is_full(self, *, for_operator: bool) -> bool:
+        """Tell whether no further page of this person is taken."""
+        return len(self._pages) >= (PAGES_MAX if for_operator else VIEWERS_PAGES_MAX)
 
     def join(self, mailbox: Mailbox[V]) -> None:
         """Keep this page live from now on; it is told its whole state first."""

@@ -26,7 +26,6 @@ from shared.errors import DatabaseUnavailable
 from shared.http_api import Problem
 from shared.story import tell
 
-SYMBOL_CHARS_MAX = 40
 SIGNAL_ID_CHARS_MAX = 80
 REFUSAL_STATUS = {Why.WRONG_PASSWORD: 401, Why.TOO_OFTEN: 429, Why.CROSS_SITE: 403}
 FULL_RETRY_AFTER_S = 30
@@ -114,7 +113,7 @@ class PageRoutes:
         visitor = await self._its.gate.visitor(request)
         if visitor is None:
             return Response(status_code=401, headers=dict(replies.HEADERS))
-        if self._its.hub.is_full:
+        if self._its.hub.is_full(for_operator=visitor.is_operator):
             headers = {**replies.HEADERS, "Retry-After": str(FULL_RETRY_AFTER_S)}
             return Response(status_code=503, headers=headers)
         view = self._view(request, visitor, request.query_params.get("page", Page.OVERVIEW.value))
@@ -189,13 +188,12 @@ class PageRoutes:
         }
 
     def _view(self, request: Request, visitor: Visitor, page: str) -> View:
-        symbol = request.query_params.get("symbol", "")[:SYMBOL_CHARS_MAX] or None
         outcome = request.query_params.get("outcome", "")
         return View(
             page=Page(page) if page in set(Page) else Page.OVERVIEW,
             language=self._language(request),
             is_operator=visitor.is_operator,
-            symbol=symbol,
+            symbol=views.symbol_of(request.query_params.get("symbol", "")),
             outcome=outcome if outcome in OUTCOMES else None,
         )
 

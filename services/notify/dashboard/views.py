@@ -18,6 +18,7 @@ from shared.money import ZERO
 from shared.values import OutcomeKind
 
 ON_ITS_WAY = "on_its_way"
+SYMBOL_CHARS_MAX = 40
 OUTCOMES = (ON_ITS_WAY, *(kind.value for kind in OutcomeKind))
 
 
@@ -54,6 +55,13 @@ class Part:
     asks: tuple[str, ...]
     values: Callable[[Sources, View, datetime], Mapping[str, Any]] = lambda _sources, _view, _now: {}
     for_operators: bool = False
+
+
+def symbol_of(given: str) -> str | None:
+    """Return a symbol as a browser sends it, None for what is none: a NUL byte would stop the database's
+    answer, and with it the live pages of everybody.
+    """
+    return given if 0 < len(given) <= SYMBOL_CHARS_MAX and given.isprintable() else None
 
 
 def held(sources: Sources, now: datetime) -> Sequence[PositionFigures] | None:

@@ -241,6 +241,18 @@ def test_the_paper_exchange_and_its_clients_hold_the_same_keys(
     assert client["PHOENIX_EXCHANGE_BASE_URL"] == f"http://paper-exchange:{paper.port}"
 
 
+@pytest.mark.parametrize(
+    ("name", "readers"), [("exchange.env", {"execute", "market-feed"}), ("notify.env", {"notify"})]
+)
+def test_a_settings_file_of_its_own_is_read_by_whom_it_is_for(name: str, readers: set[str]) -> None:
+    found = {
+        service
+        for service, tree in CONTAINERS.items()
+        if any(each["path"] == name for each in tree.get("env_file", []))
+    }
+    assert found == readers
+
+
 def test_a_process_holds_no_secret_that_it_does_not_need(home: Path) -> None:
     files = {reader: read_env_file(home / reader / "phoenix.env") for reader in SETTINGS_OF}
     readers = {

@@ -60,8 +60,9 @@ def test_what_is_copied_exists_and_passes_the_ignore_file() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        ".env", "exchange.env", ".phoenix/phoenix.env", "services/brain/.env", "infrastructure/phoenix.env",
-        ".git/config", "tests/servers.py", "deployment/tls/key.pem", "services/__pycache__/flow.pyc",
+        ".env", "exchange.env", "notify.env", ".phoenix/phoenix.env", "services/brain/.env",
+        "infrastructure/phoenix.env", ".git/config", "tests/servers.py", "deployment/tls/key.pem",
+        "services/__pycache__/flow.pyc",
     ],
 )  # fmt: skip
 def test_secrets_data_and_tests_stay_out_of_the_image(path: str) -> None:

@@ -49,6 +49,11 @@ def test_it_is_left_out_by_one_word() -> None:
     assert select(whole_table(), without=[FAMILY]) == table()
 
 
+def test_no_page_of_a_stranger_may_ask_for_the_numbers() -> None:
+    prometheus = next(program for program in whole_table() if program.name == "prometheus")
+    assert "--web.cors.origin=none" in prometheus.command
+
+
 def test_what_it_records_is_bounded_in_time_and_size() -> None:
     prometheus = next(program for program in whole_table() if program.name == "prometheus")
     assert "--storage.tsdb.retention.time=15d" in prometheus.command

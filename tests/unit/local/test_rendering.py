@@ -43,6 +43,13 @@ def test_a_drained_instance_gets_no_request_not_even_as_the_last_resort() -> Non
     assert re.findall(r"server (\S+) .*\bdown;", upstreams) == ["127.0.0.1:8131", "127.0.0.1:8131"]
 
 
+def test_nobody_can_ask_an_instance_for_another_protocol() -> None:
+    configuration = nginx("nginx.conf")
+    assert 'proxy_set_header Upgrade "";' in configuration
+    assert 'proxy_set_header Connection "";' in configuration
+    assert "http_upgrade" not in configuration
+
+
 def test_broker_definitions_keep_the_topology_and_add_our_user() -> None:
     topology = (REPOSITORY / "infrastructure/rabbitmq/definitions.json").read_text()
     definitions = json.loads(rendering.broker_definitions(topology, "s3cret", b"salt"))

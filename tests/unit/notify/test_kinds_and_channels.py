@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.notify.channels import CHANNELS_MAX, apprise_channels, telegram_chats
+from services.notify.apprise_channel import AppriseChannel
+from services.notify.channels import CHANNELS_MAX, Channel, apprise_channels, telegram_chats
 from services.notify.kinds import NEVER_OFF, Kind, Level, levels_from
 from shared.values import Severity
 
@@ -90,3 +91,10 @@ def test_a_wrong_url_is_refused_without_being_shown(text: str) -> None:
 def test_channels_are_bounded() -> None:
     with pytest.raises(ValueError, match="too many"):
         telegram_chats(",".join(str(number) for number in range(CHANNELS_MAX + 1)))
+
+
+def test_a_secret_is_cut_out_of_a_refusal_as_written_and_decoded() -> None:
+    url = "json://me:p%40ss%2Fword@example.org/tok%20en-1234"
+    channel = AppriseChannel(Channel("json", "json-1", url, Severity.INFO))
+    why = channel._scrubbed("p%40ss%2Fword, p@ss/word and tok en-1234 were refused")
+    assert why == "***, *** and *** were refused"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.notify.dashboard import stream
-from services.notify.dashboard.hub import ENDED, MOVED, PAGES_MAX, Hub
+from services.notify.dashboard.hub import ENDED, MOVED, PAGES_MAX, VIEWERS_PAGES_MAX, Hub
 from services.notify.dashboard.session_store import LiveSession
 from services.notify.dashboard.stream import EventStream, Mailbox, event
 from shared.errors import DatabaseUnavailable
@@ -129,11 +129,20 @@ async def test_the_number_of_pages_is_bounded() -> None:
     pages = [_mailbox() for _ in range(PAGES_MAX)]
     for page in pages:
         hub.join(page)
-    assert hub.is_full
+    assert hub.is_full(for_operator=True)
 
     hub.leave(pages[0])
 
-    assert not hub.is_full
+    assert not hub.is_full(for_operator=True)
+
+
+async def test_viewers_cannot_keep_an_operator_out() -> None:
+    hub, _ = _hub(Sessions())
+    for _ in range(VIEWERS_PAGES_MAX):
+        hub.join(_mailbox())
+
+    assert hub.is_full(for_operator=False)
+    assert not hub.is_full(for_operator=True)
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
