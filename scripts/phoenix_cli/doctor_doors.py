@@ -12,7 +12,7 @@ from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.checkup import Finding, green, grey, red, yellow
 from scripts.phoenix_cli.failures import Failure
 from scripts.phoenix_cli.installation import SERVICES, Installation
-from services.notify.channels import telegram_chats
+from services.notify.telling.channels import telegram_chats
 from shared.wording import seconds
 
 TELEGRAM_TIMEOUT_S = 5.0

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from services.notify.channels import Channel
-from services.notify.kinds import Lane
-from services.notify.message_format import Notification
-from services.notify.pacing import FOLDED_MAX
 from services.notify.ports import Drops
 from services.notify.store import notification_from
+from services.notify.telling.channels import Channel
+from services.notify.telling.kinds import Lane
+from services.notify.telling.message_format import Notification
+from services.notify.telling.pacing import FOLDED_MAX
 from shared.database import Database, load_queries
 
 WAITING_ROWS_MAX = max(FOLDED_MAX.values())

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from services.notify.channels import Channel, apprise_channels, telegram_chats
-from services.notify.kinds import Kind, Level, levels_from
+from services.notify.telling.channels import Channel, apprise_channels, telegram_chats
+from services.notify.telling.kinds import Kind, Level, levels_from
 from shared.settings import LOOPBACK, Networks, Settings, listed
 
 SETTING_OF = {

@@ -8,19 +8,6 @@ recognise a repeat.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from services.notify.kinds import Kind, Lane, Level
-from services.notify.message_format import NOTHING_KNOWN, Context, Notification, describe
-from services.notify.pacing import (
-    Answer,
-    Busy,
-    Delivered,
-    Pace,
-    Refused,
-    Unreachable,
-    next_batch,
-    start_pace,
-    too_old_before,
-)
 from services.notify.ports import (
     Drops,
     KeepsNotifications,
@@ -31,8 +18,21 @@ from services.notify.ports import (
     OwesNotifications,
     TakesMessages,
 )
-from services.notify.rendering import Written, render
-from services.notify.texts import Language
+from services.notify.telling.kinds import Kind, Lane, Level
+from services.notify.telling.message_format import NOTHING_KNOWN, Context, Notification, describe
+from services.notify.telling.pacing import (
+    Answer,
+    Busy,
+    Delivered,
+    Pace,
+    Refused,
+    Unreachable,
+    next_batch,
+    start_pace,
+    too_old_before,
+)
+from services.notify.telling.rendering import Written, render
+from services.notify.telling.texts import Language
 from shared.clock import Clock
 from shared.models import Envelope, PositionOpened
 

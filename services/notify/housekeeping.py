@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable
 
 from services.notify.desk_store import DeskStore
-from services.notify.message_format import again
 from services.notify.metrics_collector import show_database, show_oldest_waiting
 from services.notify.store import REPEAT_WINDOW_S, NotificationStore
-from services.notify.texts import Language
+from services.notify.telling.message_format import again
+from services.notify.telling.texts import Language
 from shared import logs
 from shared.clock import Clock
 

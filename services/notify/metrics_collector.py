@@ -6,9 +6,9 @@ facts, which are observed once, by whichever replica is given them. No rule read
 
 from decimal import Decimal
 
-from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
 from services.notify.people import Door, Why
 from services.notify.store import DatabaseLoad
+from services.notify.telling.pacing import Answer, Busy, Delivered, Refused, Unreachable
 from shared import metrics
 from shared.models import Envelope, PositionClosed
 from shared.money import ZERO

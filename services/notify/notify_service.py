@@ -10,24 +10,24 @@ from fastapi import FastAPI
 
 from services.notify.api_examples import ANSWERS
 from services.notify.audit_route import add_audit
-from services.notify.chat_setup import open_chat
+from services.notify.chat.setup import open_chat
 from services.notify.config import NotifySettings
-from services.notify.daily_numbers import DailyNumbers
+from services.notify.daily.day_loss import DayLossWatch
+from services.notify.daily.numbers import DailyNumbers
+from services.notify.daily.report_writer import LEASE_NAME, ReportWriter
 from services.notify.dashboard.opening import add_dashboard
-from services.notify.day_loss import DayLossWatch
 from services.notify.desk import Desk
 from services.notify.desk_store import DeskStore
 from services.notify.event_consumer import open_consumers
 from services.notify.flow import NotifyFlow
 from services.notify.housekeeping import Housekeeping
 from services.notify.http_routes import add_routes
-from services.notify.languages import LANGUAGES
 from services.notify.metrics_collector import BusinessMetrics, DoorMetrics, StorageMetrics
-from services.notify.outlets import open_outlets
-from services.notify.report_writer import LEASE_NAME, ReportWriter
 from services.notify.reports import Reports
 from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
+from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.outlets import open_outlets
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database

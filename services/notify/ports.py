@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from services.notify.chat import Place, Polled, Reply, Trouble, Update
-from services.notify.kinds import Lane
-from services.notify.message_format import Context, Notification
-from services.notify.pacing import Answer
+from services.notify.chat.vocabulary import Place, Polled, Reply, Trouble, Update
 from services.notify.people import Door, Request, Why
-from services.notify.rendering import Written
 from services.notify.report_rows import (
     Account,
     ClosedTrade,
@@ -21,6 +17,10 @@ from services.notify.report_rows import (
     StrategyResult,
     Totals,
 )
+from services.notify.telling.kinds import Lane
+from services.notify.telling.message_format import Context, Notification
+from services.notify.telling.pacing import Answer
+from services.notify.telling.rendering import Written
 from shared.errors import PhoenixError
 from shared.models import Envelope
 from shared.values import TradingState

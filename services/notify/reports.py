@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from services.notify.message_format import Context
 from services.notify.report_rows import (
     Account,
     Bar,
@@ -22,6 +21,7 @@ from services.notify.report_rows import (
     StrategyResult,
     Totals,
 )
+from services.notify.telling.message_format import Context
 from shared.database import Database, load_queries
 
 __all__ = [

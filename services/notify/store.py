@@ -10,9 +10,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.notify.channels import Channel
-from services.notify.kinds import ALERTS, Kind
-from services.notify.message_format import Notification
+from services.notify.telling.channels import Channel
+from services.notify.telling.kinds import ALERTS, Kind
+from services.notify.telling.message_format import Notification
 from shared import ids
 from shared.database import Connection, Database, load_queries
 from shared.values import Severity

@@ -17,8 +17,8 @@ from telegram.constants import MessageLimit, ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from services.notify.pacing import Answer, Busy, Delivered, Refused, Unreachable
-from services.notify.rendering import Written
+from services.notify.telling.pacing import Answer, Busy, Delivered, Refused, Unreachable
+from services.notify.telling.rendering import Written
 from shared import logs
 from shared.lease import LEASE_S, RENEW_INTERVAL_S
 

@@ -96,7 +96,7 @@ def test_rules_do_not_calculate_in_floats() -> None:
     excused = {
         "services/brain/indicators.py": "chart indicators: floats inside, Decimal at the marked border",
         "services/execute/call_gate.py": "seconds to wait",
-        "services/notify/pacing.py": "seconds to wait",
+        "services/notify/telling/pacing.py": "seconds to wait",
         "infrastructure/paper_exchange/prices.py": "a random walk; what comes out is put on its tick",
         "infrastructure/paper_exchange/views.py": "the exchange sends these as JSON numbers",
     }
@@ -249,10 +249,10 @@ def test_korean_is_in_the_interface_and_not_in_the_code() -> None:
 
 
 KOREAN_TEXTS = {
-    "services/notify/chat_texts.py",
+    "services/notify/chat/texts.py",
     "services/notify/dashboard/texts.py",
     "services/notify/dashboard/texts_ko.py",
-    "services/notify/texts_ko.py",
+    "services/notify/telling/texts_ko.py",
 }
 
 

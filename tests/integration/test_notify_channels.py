@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from services.notify.apprise_channel import AppriseChannel
-from services.notify.channels import apprise_channels
-from services.notify.pacing import Delivered, Unreachable
-from services.notify.rendering import Written
 from services.notify.telegram_bot import TelegramBot, TelegramChat
+from services.notify.telling.apprise_channel import AppriseChannel
+from services.notify.telling.channels import apprise_channels
+from services.notify.telling.pacing import Delivered, Unreachable
+from services.notify.telling.rendering import Written
 from shared.errors import OperatorNeeded
 from shared.values import Severity
 from tests.eventually import eventually

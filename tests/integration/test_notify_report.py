@@ -8,10 +8,10 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from services.notify import report_writer
-from services.notify.daily_numbers import DailyNumbers
-from services.notify.daily_report import LATE_MAX
-from services.notify.report_writer import draw
+from services.notify.daily import report_writer
+from services.notify.daily.numbers import DailyNumbers
+from services.notify.daily.report import LATE_MAX
+from services.notify.daily.report_writer import draw
 from services.notify.reports import EquityPoint, Reports
 from tests.eventually import eventually
 from tests.integration.notify_world import SOON_S, World, none_waits, world

@@ -15,10 +15,10 @@ from datetime import datetime
 from fastapi import Request
 from pydantic import SecretStr
 
+from services.notify.chat.doorkeeper import Allowance
 from services.notify.dashboard import entrance
 from services.notify.dashboard.session_store import SessionStore
 from services.notify.desk import Desk
-from services.notify.doorkeeper import Allowance
 from services.notify.people import Door, Person, Role, Why
 from services.notify.ports import ObservesDoors
 from shared import logs

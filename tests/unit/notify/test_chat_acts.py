@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from services.notify import chat_acts
-from services.notify.chat import Place, Pressed, Reply
-from services.notify.chat_acts import ChatActs
-from services.notify.chat_reads import ChatReads
-from services.notify.chat_texts import Phrases
-from services.notify.commands import Command
+from services.notify.chat import acts as chat_acts
+from services.notify.chat.acts import ChatActs
+from services.notify.chat.commands import Command
+from services.notify.chat.reads import ChatReads
+from services.notify.chat.texts import Phrases
+from services.notify.chat.vocabulary import Place, Pressed, Reply
 from services.notify.desk import Desk
 from services.notify.people import Door, Person, Role
 from services.notify.ports import ServiceFailure

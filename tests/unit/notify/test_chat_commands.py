@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.notify.chat import Place
-from services.notify.commands import (
+from services.notify.chat.commands import (
     Ask,
     Command,
     Press,
@@ -14,7 +13,8 @@ from services.notify.commands import (
     read_press,
     request_of,
 )
-from services.notify.doorkeeper import KEYS_MAX, Allowance, GuestList
+from services.notify.chat.doorkeeper import KEYS_MAX, Allowance, GuestList
+from services.notify.chat.vocabulary import Place
 from services.notify.people import Act, Request, Role
 
 PRIVATE = Place(42, is_private=True)

@@ -8,7 +8,11 @@ from string import Formatter
 
 import pytest
 
-from services.notify.chat import (
+from services.notify.chat.commands import DO, MENU, Ask
+from services.notify.chat.setup import menus
+from services.notify.chat.texts import EN, KO, Phrases
+from services.notify.chat.views import ChatViews, danger_of
+from services.notify.chat.vocabulary import (
     MESSAGE_UNITS_MAX,
     PAGES_MAX,
     Button,
@@ -17,10 +21,6 @@ from services.notify.chat import (
     pages,
     units,
 )
-from services.notify.chat_setup import menus
-from services.notify.chat_texts import EN, KO, Phrases
-from services.notify.chat_views import ChatViews, danger_of
-from services.notify.commands import DO, MENU, Ask
 from services.notify.people import Act, Why
 from services.notify.report_rows import SignalLine, Totals
 from tests.integration.chat_samples import POSITION

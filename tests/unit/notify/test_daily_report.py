@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from services.notify.daily_report import DayNumbers, Trade, bounds, due_day, report_id, write
-from services.notify.languages import LANGUAGES
-from services.notify.rendering import render
+from services.notify.daily.report import DayNumbers, Trade, bounds, due_day, report_id, write
+from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.rendering import render
 
 DAY = date(2026, 11, 20)
 NUMBERS = DayNumbers(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from services.notify.day_loss import DayLossWatch, warning_of
-from services.notify.languages import LANGUAGES
-from services.notify.message_format import describe
+from services.notify.daily.day_loss import DayLossWatch, warning_of
+from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.message_format import describe
 from shared.models import AlertRaised, Envelope
 from tests.unit.notify.facts import NOON
 

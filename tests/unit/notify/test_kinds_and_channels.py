@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.notify.apprise_channel import AppriseChannel
-from services.notify.channels import CHANNELS_MAX, Channel, apprise_channels, telegram_chats
-from services.notify.kinds import NEVER_OFF, Kind, Level, levels_from
+from services.notify.telling.apprise_channel import AppriseChannel
+from services.notify.telling.channels import CHANNELS_MAX, Channel, apprise_channels, telegram_chats
+from services.notify.telling.kinds import NEVER_OFF, Kind, Level, levels_from
 from shared.values import Severity
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"

@@ -7,9 +7,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.notify.kinds import NEVER_OFF, SEVERITIES, TRADES, Kind, Lane, lane_of
-from services.notify.languages import LANGUAGES
-from services.notify.message_format import (
+from services.notify.telling.kinds import NEVER_OFF, SEVERITIES, TRADES, Kind, Lane, lane_of
+from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.message_format import (
     CLOSE_KINDS,
     LATE_S,
     QUIET,
@@ -20,8 +20,8 @@ from services.notify.message_format import (
     again,
     describe,
 )
-from services.notify.rendering import render
-from services.notify.texts import Language
+from services.notify.telling.rendering import render
+from services.notify.telling.texts import Language
 from shared.models import MESSAGES, Message, ProtectionPlaced
 from shared.values import CheckResult, CloseReason, OutcomeKind, Severity, Side, TradingState
 from tests.unit.notify import facts

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.notify.kinds import ALERTS, Kind, Lane
-from services.notify.message_format import Notification
-from services.notify.pacing import (
+from services.notify.telling.kinds import ALERTS, Kind, Lane
+from services.notify.telling.message_format import Notification
+from services.notify.telling.pacing import (
     BACKOFF_S_MAX,
     CHAT_INTERVAL_S,
     FOLDED_MAX,

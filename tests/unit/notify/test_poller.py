@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.notify import poller
-from services.notify.chat import Fetched, Place, Polled, PolledElsewhere, Trouble, Typed, Update
-from services.notify.pacing import Busy, Refused, Unreachable
-from services.notify.poller import Poller
+from services.notify.chat import poller
+from services.notify.chat.poller import Poller
+from services.notify.chat.vocabulary import (
+    Fetched,
+    Place,
+    Polled,
+    PolledElsewhere,
+    Trouble,
+    Typed,
+    Update,
+)
+from services.notify.telling.pacing import Busy, Refused, Unreachable
 from tests.eventually import eventually, stays
 from tests.unit.notify.facts import NOON
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import msgspec
 
-from services.notify.kinds import Kind
-from services.notify.languages import LANGUAGES
-from services.notify.message_format import Context, Notification, describe
-from services.notify.pacing import FOLDED_MAX, next_batch
-from services.notify.rendering import MESSAGE_CHARS_MAX, render
-from services.notify.texts import Language
+from services.notify.telling.kinds import Kind
+from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.message_format import Context, Notification, describe
+from services.notify.telling.pacing import FOLDED_MAX, next_batch
+from services.notify.telling.rendering import MESSAGE_CHARS_MAX, render
+from services.notify.telling.texts import Language
 from shared.models import Message
 from shared.values import CloseReason, Severity, Side
 from tests.integration.telegram_markup import TEXT_CHARS_MAX, shown

@@ -1,7 +1,7 @@
 """Rows that a replica of another version wrote are told all the same."""
 
-from services.notify.kinds import Kind
 from services.notify.store import _repeated
+from services.notify.telling.kinds import Kind
 from tests.unit.notify.facts import NOON
 
 

@@ -13,10 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.notify.chat import Reply
-from services.notify.chat_texts import Phrases
-from services.notify.chat_views import ChatViews, Document
-from services.notify.commands import (
+from services.notify.chat.commands import (
     DO,
     MENU,
     NEWEST,
@@ -27,6 +24,9 @@ from services.notify.commands import (
     bare_symbol,
     number_of,
 )
+from services.notify.chat.texts import Phrases
+from services.notify.chat.views import ChatViews, Document
+from services.notify.chat.vocabulary import Reply
 from services.notify.people import Person, Role
 from services.notify.ports import SERVICES, AsksServices, ReadsReports, ServiceFailure
 from services.notify.report_rows import Period

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from services.notify.kinds import Kind
-from services.notify.message_format import Notification, shortened
-from services.notify.texts import Language
+from services.notify.telling.kinds import Kind
+from services.notify.telling.message_format import Notification, shortened
+from services.notify.telling.texts import Language
 from shared import ids
 from shared.money import CENT, ZERO
 from shared.values import Side, TradingState

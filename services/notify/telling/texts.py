@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from services.notify.kinds import Kind
+from services.notify.telling.kinds import Kind
 from shared.values import CloseReason, OutcomeKind, Side, TradingState
 
 

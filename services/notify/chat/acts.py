@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.notify.chat import Button, Place, Pressed, Reply
-from services.notify.chat_reads import ChatReads, named
-from services.notify.chat_texts import Phrases
-from services.notify.chat_views import Document, pnl_of
-from services.notify.commands import USAGE, Command, Press, button_data, request_of
+from services.notify.chat.commands import USAGE, Command, Press, button_data, request_of
+from services.notify.chat.reads import ChatReads, named
+from services.notify.chat.texts import Phrases
+from services.notify.chat.views import Document, pnl_of
+from services.notify.chat.vocabulary import Button, Place, Pressed, Reply
 from services.notify.desk import Desk
 from services.notify.desk_answers import Failed, Performed, Proposal, Refused
 from services.notify.people import Act, Person, Request, Why, may

@@ -6,20 +6,20 @@ It must never hold a rule.
 import time
 from collections.abc import Mapping, Sequence
 
-from services.notify.chat_acts import ChatActs
-from services.notify.chat_reads import ChatReads
-from services.notify.chat_texts import TABLES, Phrases
-from services.notify.commands import MENU
+from services.notify.chat.acts import ChatActs
+from services.notify.chat.commands import MENU
+from services.notify.chat.conversation import Conversation
+from services.notify.chat.doorkeeper import GuestList
+from services.notify.chat.poller import LEASE_NAME, Poller
+from services.notify.chat.reads import ChatReads
+from services.notify.chat.telegram_door import TelegramDoor
+from services.notify.chat.texts import TABLES, Phrases
 from services.notify.config import NotifySettings
-from services.notify.conversation import Conversation
 from services.notify.desk import Desk
 from services.notify.desk_store import DeskStore
-from services.notify.doorkeeper import GuestList
 from services.notify.metrics_collector import ChatMetrics, DoorMetrics
-from services.notify.poller import LEASE_NAME, Poller
 from services.notify.reports import Reports
 from services.notify.service_client import ServiceClient
-from services.notify.telegram_door import TelegramDoor
 from shared import logs
 from shared.clock import utc_now
 from shared.database import Database

@@ -1,7 +1,7 @@
 """Draws an equity curve: a short-lived process of its own, for the drawing library is large and may crash.
 
-`python -m services.notify.equity_picture` reads `{"title": …, "points": [[seconds, equity], …]}` on stdin and
-writes a PNG to stdout. It must never read a setting, a secret or a server.
+`python -m services.notify.daily.equity_picture` reads `{"title": …, "points": [[seconds, equity], …]}` on
+stdin and writes a PNG to stdout. It must never read a setting, a secret or a server.
 """
 
 import io

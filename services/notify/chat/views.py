@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
 from typing import Any
 
-from services.notify.chat import Button, Reply, fits_button
-from services.notify.chat_texts import Phrases
-from services.notify.commands import Ask, Press, button_data
-from services.notify.message_format import short_id
+from services.notify.chat.commands import Ask, Press, button_data
+from services.notify.chat.texts import Phrases
+from services.notify.chat.vocabulary import Button, Reply, fits_button
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
+from services.notify.telling.message_format import short_id
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
 from shared.values import Side, liquidation_danger

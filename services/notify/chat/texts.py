@@ -6,7 +6,7 @@ The two tables have the same keys and placeholders; a test holds that. No rule l
 from collections.abc import Mapping
 from typing import Literal
 
-from services.notify.languages import LANGUAGES
+from services.notify.telling.languages import LANGUAGES
 
 Language = Literal["en", "ko"]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.notify.kinds import is_loud_enough
+from services.notify.telling.kinds import is_loud_enough
 from shared.values import Severity
 
 CHANNELS_MAX = 10

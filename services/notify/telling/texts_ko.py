@@ -1,7 +1,7 @@
 """Korean: every template and word. A table, and nothing else."""
 
-from services.notify.kinds import Kind
-from services.notify.texts import Language, Text
+from services.notify.telling.kinds import Kind
+from services.notify.telling.texts import Language, Text
 from shared.values import CloseReason, OutcomeKind, Side, TradingState
 
 _STORY = "{strategy} · {signal}"

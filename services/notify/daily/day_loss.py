@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.notify.ports import AsksStatus, ServiceFailure, TellsFact
-from services.notify.texts import Language
+from services.notify.telling.texts import Language
 from shared import codec, logs
 from shared.clock import Clock
 from shared.models import AlertRaised, Envelope

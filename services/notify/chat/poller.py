@@ -9,8 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from services.notify.chat import Fetched, PolledElsewhere, Trouble
-from services.notify.pacing import Busy, Unreachable, backoff_s
+from services.notify.chat.vocabulary import Fetched, PolledElsewhere, Trouble
 from services.notify.ports import (
     ClaimsUpdates,
     EndsProposals,
@@ -19,6 +18,7 @@ from services.notify.ports import (
     ObservesChat,
     TakesUpdates,
 )
+from services.notify.telling.pacing import Busy, Unreachable, backoff_s
 from shared import logs
 from shared.errors import DatabaseUnavailable
 from shared.lease import RENEW_INTERVAL_S

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from services.notify.kinds import Kind, Lane
-from services.notify.message_format import Notification
+from services.notify.telling.kinds import Kind, Lane
+from services.notify.telling.message_format import Notification
 
 CHAT_INTERVAL_S = 1.0
 GROUP_INTERVAL_S = 3.0  # groups take 20 messages a minute

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from services.notify.kinds import Kind, Lane
-from services.notify.message_format import Notification, shortened
-from services.notify.texts import Language
+from services.notify.telling.kinds import Kind, Lane
+from services.notify.telling.message_format import Notification, shortened
+from services.notify.telling.texts import Language
 from shared.values import Severity
 
 MESSAGE_CHARS_MAX = 4_000

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from services.notify.daily_report import DayNumbers, Trade, bounds
+from services.notify.daily.report import DayNumbers, Trade, bounds
 from services.notify.report_rows import drawdown_of
 from services.notify.reports import Account, EquityPoint, Reports
 from shared.database import Database, load_queries
@@ -18,7 +18,7 @@ CURVE_DAYS = 30
 CURVE_POINTS = 360
 """As many as a phone shows."""
 
-_SQL = load_queries(Path(__file__).parent / "daily_report.sql")
+_SQL = load_queries(Path(__file__).parent / "report.sql")
 
 
 class DailyNumbers:

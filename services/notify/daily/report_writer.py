@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.notify.daily_numbers import DailyNumbers
-from services.notify.daily_report import due_day, write
+from services.notify.daily.numbers import DailyNumbers
+from services.notify.daily.report import due_day, write
 from services.notify.ports import HoldsLease
 from services.notify.reports import EquityPoint
 from services.notify.store import NotificationStore
-from services.notify.texts import Language
+from services.notify.telling.texts import Language
 from shared import logs
 from shared.clock import Clock
 
@@ -26,8 +26,8 @@ LOOK_INTERVAL_S = 20.0
 DRAW_TIMEOUT_S = 30.0
 PNG_BYTES_MAX = 2_000_000
 POINTS_MIN = 2
-DRAWER = "services.notify.equity_picture"
-ROOT = Path(__file__).parents[2]
+DRAWER = "services.notify.daily.equity_picture"
+ROOT = Path(__file__).parents[3]
 
 _log = logs.get(__name__)
 

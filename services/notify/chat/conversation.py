@@ -11,12 +11,12 @@ token besides. It must never answer a stranger in a group, nor carry out what wa
 from collections.abc import Callable
 from datetime import timedelta
 
-from services.notify.chat import Place, Pressed, Reply, Typed, Update
-from services.notify.chat_acts import ChatActs
-from services.notify.chat_reads import ChatReads
-from services.notify.chat_texts import Phrases
-from services.notify.commands import DO, Ask, Command, Press, asked, read, read_press
-from services.notify.doorkeeper import Allowance, GuestList
+from services.notify.chat.acts import ChatActs
+from services.notify.chat.commands import DO, Ask, Command, Press, asked, read, read_press
+from services.notify.chat.doorkeeper import Allowance, GuestList
+from services.notify.chat.reads import ChatReads
+from services.notify.chat.texts import Phrases
+from services.notify.chat.vocabulary import Place, Pressed, Reply, Typed, Update
 from services.notify.people import Door, Person, Role, Why
 from services.notify.ports import ObservesChat, ObservesDoors, TalksInChats, TurnsAway
 from shared.clock import Clock

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 import apprise
 
-from services.notify.channels import Channel
-from services.notify.pacing import Answer, Delivered, Unreachable
-from services.notify.rendering import Written
+from services.notify.telling.channels import Channel
+from services.notify.telling.pacing import Answer, Delivered, Unreachable
+from services.notify.telling.rendering import Written
 from shared import logs
 from shared.errors import OperatorNeeded
 from shared.values import Severity

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from services.notify.chat import Place
+from services.notify.chat.vocabulary import Place
 from services.notify.people import Door, Person, Role
 
 KEYS_MAX = 1_000

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from services.notify.alert_intake import RESOLVED
-from services.notify.kinds import ALERTS, NEVER_REPEATS, SEVERITIES, Kind, Lane, lane_of
-from services.notify.texts import Language
+from services.notify.telling.kinds import ALERTS, NEVER_REPEATS, SEVERITIES, Kind, Lane, lane_of
+from services.notify.telling.texts import Language
 from shared import models
 from shared.models import Envelope
 from shared.money import CENT, ZERO, plain

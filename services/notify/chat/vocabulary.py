@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.notify.pacing import Busy, Refused, Unreachable
+from services.notify.telling.pacing import Busy, Refused, Unreachable
 
 MESSAGE_UNITS_MAX = 4_096
 LINE_UNITS_MAX = 1_000

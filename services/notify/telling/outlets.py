@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.notify.channel_queue import ChannelQueue
-from services.notify.channels import Channel
 from services.notify.config import NotifySettings
 from services.notify.flow import DeliveryFlow
 from services.notify.metrics_collector import DeliveryMetrics
-from services.notify.pacing import interval_of
 from services.notify.ports import TakesMessages
-from services.notify.sender import Sender
 from services.notify.telegram_bot import LEASE_NAME, TelegramBot, TelegramChat
-from services.notify.texts import Language
+from services.notify.telling.channels import Channel
+from services.notify.telling.pacing import interval_of
+from services.notify.telling.sender import Sender
+from services.notify.telling.texts import Language
 from shared import logs
 from shared.clock import utc_now
 from shared.database import Database
@@ -59,7 +59,7 @@ async def open_outlets(
             opened.append((chat, TelegramChat(bot, chat.address), pace_s, LEASE_NAME))
     for channel in settings.other_channels:
         # Loaded only where it is used: the library takes 25 MB.
-        adapter = importlib.import_module("services.notify.apprise_channel")
+        adapter = importlib.import_module("services.notify.telling.apprise_channel")
         opened.append((channel, adapter.AppriseChannel(channel), adapter.INTERVAL_S, channel.name))
     senders = []
     for channel, taker, interval_s, lease_name in opened:

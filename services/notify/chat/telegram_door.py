@@ -23,7 +23,7 @@ from telegram import (
 from telegram.error import BadRequest, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from services.notify.chat import (
+from services.notify.chat.vocabulary import (
     Button,
     Fetched,
     Place,
@@ -38,8 +38,8 @@ from services.notify.chat import (
     pages,
     units,
 )
-from services.notify.pacing import Busy, Refused, Unreachable
 from services.notify.telegram_bot import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SEND_TIMEOUT_S
+from services.notify.telling.pacing import Busy, Refused, Unreachable
 from shared import logs
 from shared.lease import LEASE_S, RENEW_INTERVAL_S
 
