@@ -31,6 +31,8 @@ TELEGRAM_TOKEN = "95:e2e"
 TELEGRAM_CHAT = "9595"
 HTTP_TIMEOUT_S = 10.0
 CLI_TIMEOUT_S = 90.0
+CALM = {"rsi": "50", "macd": "0"}
+"""Told by an alert that has to be approved: our own bars remember where other tests have moved the price."""
 
 
 @dataclass(frozen=True)
