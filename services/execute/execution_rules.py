@@ -85,9 +85,9 @@ def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | N
     open_quantity = entry.filled_quantity
     held = ZERO  # ours, and what strangers added to it since
     for each in sorted(trades, key=_number):
-        if _number(each) < entered_with:
+        if (number := _number(each)) < entered_with:
             continue
-        if each.side is closing_side and open_quantity > ZERO:
+        if each.side is closing_side and open_quantity > ZERO and number > entered_with:
             exiting.append(_our_part(each, open_quantity, held))
             open_quantity -= exiting[-1].quantity
         held += -each.quantity if each.side is closing_side else each.quantity

@@ -33,6 +33,8 @@ TELEGRAM_OPERATOR = 42
 TELEGRAM_VIEWER = 7
 HTTP_TIMEOUT_S = 10.0
 CLI_TIMEOUT_S = 90.0
+CALM = {"rsi": "50", "macd": "0"}
+"""Told by an alert that has to be approved: our own bars remember where other tests have moved the price."""
 
 
 @dataclass(frozen=True)

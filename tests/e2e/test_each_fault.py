@@ -16,7 +16,7 @@ from infrastructure.drill.promises import judge
 from infrastructure.drill.reading import Sources, read_truth
 from tests.chaos.faults import EXCHANGE_FAULTS
 from tests.e2e.conftest import busy_phoenix
-from tests.e2e.phoenix import Phoenix
+from tests.e2e.phoenix import CALM, Phoenix
 from tests.eventually import eventually
 
 SYMBOL = "DOTUSDT"
@@ -136,7 +136,7 @@ async def every_promise_holds(phoenix: Phoenix, begun_at: datetime, symbol: str 
 async def test_a_fault_while_entering(careful: Phoenix, fault: str, expected: tuple[str, str | None]) -> None:
     begun_at = datetime.now(UTC)
     await careful.admin("faults", dict(EXCHANGE_FAULTS[fault]))
-    signal_id = await careful.alert(SYMBOL, "buy")
+    signal_id = await careful.alert(SYMBOL, "buy", **CALM)
 
     end = await end_of(careful, signal_id, expected[0])
 
@@ -161,7 +161,7 @@ async def test_a_fault_while_entering(careful: Phoenix, fault: str, expected: tu
 async def test_a_fault_while_closing(careful: Phoenix, fault: str) -> None:
     symbol = CLOCK_SYMBOLS.get(fault, SYMBOL)
     begun_at = datetime.now(UTC) - (LONGEST_SKEW if fault in CLOCK_SYMBOLS else timedelta(0))
-    signal_id = await careful.alert(symbol, "buy")
+    signal_id = await careful.alert(symbol, "buy", **CALM)
     await end_of(careful, signal_id, "protected")
     await careful.admin("faults", dict(EXCHANGE_FAULTS[fault]))
     exit_id = await careful.alert(symbol, "close")
@@ -177,7 +177,7 @@ async def test_stop_and_target_fire_while_the_stream_fails(
     careful: Phoenix, fault: str, share: str, reason: str
 ) -> None:
     begun_at = datetime.now(UTC)
-    signal_id = await careful.alert(SYMBOL, "buy")
+    signal_id = await careful.alert(SYMBOL, "buy", **CALM)
     await end_of(careful, signal_id, "protected")
     await careful.admin("faults", dict(EXCHANGE_FAULTS[fault]))
     price = await careful.last_price(SYMBOL)
@@ -193,7 +193,7 @@ async def test_stop_and_target_fire_while_the_stream_fails(
 )
 async def test_a_position_that_others_end(careful: Phoenix, act: str, reason: str) -> None:
     begun_at = datetime.now(UTC)
-    signal_id = await careful.alert(SYMBOL, "buy")
+    signal_id = await careful.alert(SYMBOL, "buy", **CALM)
     await end_of(careful, signal_id, "protected")
     await careful.admin(f"hand/{act}", {"symbol": SYMBOL})
 
@@ -204,7 +204,7 @@ async def test_a_position_that_others_end(careful: Phoenix, act: str, reason: st
 @pytest.mark.parametrize("role", ["s", "t"])
 async def test_a_stop_or_target_that_somebody_cancels_is_put_back(careful: Phoenix, role: str) -> None:
     begun_at = datetime.now(UTC)
-    signal_id = await careful.alert(SYMBOL, "buy")
+    signal_id = await careful.alert(SYMBOL, "buy", **CALM)
     await end_of(careful, signal_id, "protected")
     cancelled = next(each for each in await _standing(careful) if each.endswith(f"-{role}"))
     await careful.admin("hand/cancel", {"client_id": cancelled})

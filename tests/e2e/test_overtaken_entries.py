@@ -5,11 +5,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from tests.e2e.phoenix import Phoenix
+from tests.e2e.phoenix import CALM, Phoenix
 from tests.eventually import eventually
-
-CALM = {"rsi": "50", "macd": "0"}
-"""What our own bars say depends on where other tests have moved the price; these entries must be approved."""
 
 
 @contextlib.contextmanager

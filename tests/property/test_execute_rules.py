@@ -215,6 +215,18 @@ def test_fill_that_also_closed_what_a_stranger_added_is_shared_by_quantity(
     assert books.exit_price == closed_at
 
 
+def test_entry_that_met_a_resting_order_of_the_same_account_is_not_closed_by_it() -> None:
+    """Both sides of such a trade are ours and have its number; the position came from the other fill."""
+    opened = entry(EntryState.PROTECTED, filled_quantity=Decimal("0.2"))
+    fills = [
+        trade(1, str(opened.exchange_order_id), OrderSide.BUY, "0.1"),
+        trade(1, "by-hand", OrderSide.SELL, "0.1"),
+        trade(2, str(opened.exchange_order_id), OrderSide.BUY, "0.1"),
+        trade(3, "stop", OrderSide.SELL, "0.2"),
+    ]
+    assert books_of(opened, fills).fills == (fills[0], fills[2], fills[3])
+
+
 # --- reasons ---
 
 
