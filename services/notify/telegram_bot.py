@@ -29,6 +29,7 @@ READ_TIMEOUT_S = 3.0
 SEND_TIMEOUT_S = 3.5
 CONNECTIONS_MAX = 4
 MARKUP_FAULT = "parse entities"
+CHAT_FAULT = "chat not found"
 
 assert RENEW_INTERVAL_S + SEND_TIMEOUT_S < LEASE_S, "the lease outlives a call that began under it"
 
@@ -85,11 +86,18 @@ class TelegramBot:
         return Delivered()
 
     def _translated(self, error: TelegramError | TimeoutError) -> Answer:
-        """Order matters: the library calls a refused request a kind of network error."""
+        """Tell a chat that cannot be used, which somebody may mend, from a message that can never arrive.
+
+        Order matters: the library calls a refused request a kind of network error.
+        """
         match error:
             case RetryAfter():
                 return Busy(_seconds(error.retry_after))
-            case Forbidden() | BadRequest() | ChatMigrated():
+            case Forbidden() | ChatMigrated():
+                return Unreachable(self._scrubbed(error))
+            case BadRequest() if CHAT_FAULT in str(error).lower():
+                return Unreachable(self._scrubbed(error))
+            case BadRequest():
                 return Refused(self._scrubbed(error))
             case _:
                 return Unreachable(self._scrubbed(error))

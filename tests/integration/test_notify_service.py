@@ -167,8 +167,18 @@ async def test_old_info_is_dropped_with_one_word_about_it_and_danger_is_not(worl
         assert sum(_dropped_told(texts)) == 5, texts
 
 
-async def test_chat_that_refuses_is_recorded_and_the_next_message_goes_on(world: World) -> None:
+async def test_danger_waits_for_a_chat_that_has_shut_the_bot_out(world: World) -> None:
     world.chat.answer_next_with(Trouble(403, "Forbidden: bot was blocked by the user"))
+    async with world.notify():
+        await world.publisher.send(fact(critical(9)))
+        await eventually(lambda: _asked(world, 1), SOON_S)
+        await world.publisher.send(fact(critical(10)))
+        texts = await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
+        assert times_told(texts, "Danger 9") == 1
+
+
+async def test_a_message_that_can_never_arrive_is_recorded_and_the_next_goes_on(world: World) -> None:
+    world.chat.answer_next_with(Trouble(400, "Bad Request: wrong file identifier"))
     async with world.notify() as client:
         await world.publisher.send(fact(critical(9)))
         await eventually(lambda: _asked(world, 1), SOON_S)
@@ -176,7 +186,7 @@ async def test_chat_that_refuses_is_recorded_and_the_next_message_goes_on(world:
         await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
         shown = (await client.get("/notifications")).json()["notifications"]
         because = {one["title"]: one["deliveries"][0]["dropped_because"] for one in shown}
-        assert "blocked by the user" in because["Danger 9"]
+        assert "wrong file identifier" in because["Danger 9"]
 
 
 async def test_two_replicas_are_one_sender_and_the_other_takes_over(world: World) -> None:

@@ -29,7 +29,7 @@ LOOK_INTERVAL_S = 1.0
 """How soon a replica notices that the one that listened is gone."""
 ELSEWHERE_PAUSE_S = 10.0
 HANDLERS_MAX = 16
-HANDLER_TIMEOUT_S = 30.0
+HANDLER_TIMEOUT_S = 45.0
 DRAIN_S = 7.0
 """Less than a process has for stopping; a confirmed act takes a few seconds at most."""
 
