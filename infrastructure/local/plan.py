@@ -283,10 +283,6 @@ def _market_feed(ports: Ports, binaries: Binaries) -> Program:
     )
 
 
-AWAITED_BY_NGINX = tuple(service for service in SERVICES if service != "execute")
-"""EXECUTE is not ready while the exchange is away; alerts, exits among them, are taken all the same."""
-
-
 def _nginx(layout: Layout, ports: Ports, binaries: Binaries, replicas: int) -> Program:
     assert replicas >= 1
     return Program(
@@ -296,11 +292,9 @@ def _nginx(layout: Layout, ports: Ports, binaries: Binaries, replicas: int) -> P
             str(binaries.nginx), "-p", str(layout.nginx), "-c", str(layout.nginx / "nginx.conf"),
             "-g", "daemon off;",
         ),
-        needs=AWAITED_BY_NGINX,
+        needs=SERVICES,
         ports=(ports.of("nginx"), *(ports.of(service) for service in SERVICES)),
-        ready=tuple(
-            Probe(ProbeKind.HTTP, ports.of(name), "/health") for name in (*AWAITED_BY_NGINX, "nginx")
-        ),
+        ready=tuple(Probe(ProbeKind.HTTP, ports.of(name), "/health") for name in (*SERVICES, "nginx")),
         directory=layout.nginx,
         stop_signal="QUIT",  # finishes the requests it holds
     )  # fmt: skip
