@@ -186,7 +186,7 @@ async def test_a_message_that_can_never_arrive_is_recorded_and_the_next_goes_on(
         await world.chat.wait_for(lambda texts: times_told(texts, "Danger 10") == 1, SOON_S)
         shown = (await client.get("/notifications")).json()["notifications"]
         because = {one["title"]: one["deliveries"][0]["dropped_because"] for one in shown}
-        assert "wrong file identifier" in because["Danger 9"]
+        assert "Wrong file identifier" in because["Danger 9"]
 
 
 async def test_two_replicas_are_one_sender_and_the_other_takes_over(world: World) -> None:
