@@ -76,18 +76,21 @@ class World:
         return int(await self.database.fetch_value("SELECT count(*) FROM notifications"))
 
 
+def notify_database(servers: Servers) -> Database:
+    """Return the database as NOTIFY sees it, to be opened."""
+    return Database(
+        servers.postgres_url,
+        user="phoenix_notify",
+        password=servers.password("notify"),
+        schema="notify",
+        name="test",
+    )
+
+
 @pytest.fixture
 async def world(servers: Servers) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database(
-                servers.postgres_url,
-                user="phoenix_notify",
-                password=servers.password("notify"),
-                schema="notify",
-                name="test",
-            )
-        )
+        database = await stack.enter_async_context(notify_database(servers))
         for table in ("deliveries", "notifications", "repeats", "inbox", "leases"):
             await database.execute(f"DELETE FROM {table}")
         publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))

@@ -21,6 +21,7 @@ from shared.lifecycle import Runtime
 from tests.broker import Broker
 from tests.eventually import eventually
 from tests.integration.chat_samples import POSITION, RISK_STATUS
+from tests.integration.notify_world import notify_database
 from tests.integration.telegram_people import TelegramPeople
 from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import Servers
@@ -103,15 +104,7 @@ class World:
 @pytest.fixture
 async def world(servers: Servers) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database(
-                servers.postgres_url,
-                user="phoenix_notify",
-                password=servers.password("notify"),
-                schema="notify",
-                name="test",
-            )
-        )
+        database = await stack.enter_async_context(notify_database(servers))
         for table in ("deliveries", "notifications", "inbox", "leases", "confirmations"):
             await database.execute(f"DELETE FROM {table}")
         for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):

@@ -16,6 +16,7 @@ from shared.database import Database
 from shared.settings import ENV_FILES_VARIABLE
 from tests.eventually import eventually
 from tests.integration.brain_world import PORTS, START_TIMEOUT_S, is_ready
+from tests.integration.notify_world import notify_database
 from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import Servers
 
@@ -56,13 +57,7 @@ async def notify(
 
 @pytest.fixture
 async def database(servers: Servers) -> AsyncIterator[Database]:
-    async with Database(
-        servers.postgres_url,
-        user="phoenix_notify",
-        password=servers.password("notify"),
-        schema="notify",
-        name="test",
-    ) as database:
+    async with notify_database(servers) as database:
         for table in ("inbox", "leases"):
             await database.execute(f"DELETE FROM {table}")
         yield database

@@ -14,6 +14,7 @@ from services.notify.people import Act, Request, Why
 from services.notify.ports import KeepsConfirmations
 from shared.clock import ManualClock
 from shared.database import Database
+from tests.integration.notify_world import notify_database
 from tests.servers import Servers
 from tests.twins.desk import MemoryConfirmations
 from tests.unit.notify.facts import NOON
@@ -27,13 +28,7 @@ EXPIRED_FOR = "UPDATE confirmations SET expires_at = clock_timestamp() - make_in
 
 @asynccontextmanager
 async def opened(servers: Servers) -> AsyncIterator[Database]:
-    async with Database(
-        servers.postgres_url,
-        user="phoenix_notify",
-        password=servers.password("notify"),
-        schema="notify",
-        name="test",
-    ) as database:
+    async with notify_database(servers) as database:
         for table in ("confirmations", "user_sessions"):
             await database.execute(f"DELETE FROM {table}")
         yield database
