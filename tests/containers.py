@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,7 +105,14 @@ class Container:
             return -9
 
     def kill(self) -> None:
-        """End it and everything in it at once."""
+        """End it and everything in it at once.
+
+        Its process 1 first, with which all the others end: one that has become another user is not told any
+        more that its parent died.
+        """
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.outer.pid).children():
+                child.kill()
         self.outer.kill()
         self.outer.wait()
 
