@@ -106,12 +106,11 @@ def test_stop_names_what_it_stopped_and_leaves_no_process(stack: LocalStack) -> 
 
 def test_a_killed_program_is_restarted(stack: LocalStack) -> None:
     stack.start(only=["redis"])
-    killed = stack.kill_program("redis")
-    psutil.wait_procs(
-        [psutil.Process(killed)] if psutil.pid_exists(killed) else [], timeout=RESTART_TIMEOUT_S
-    )
+    killed = psutil.Process(processes_of(stack)["redis"])
+    assert stack.kill_program("redis") == killed.pid
+    killed.wait(timeout=RESTART_TIMEOUT_S)
     stack.await_program("redis")
-    assert processes_of(stack)["redis"] != killed
+    assert processes_of(stack)["redis"] != killed.pid
 
 
 def test_stop_after_a_killed_supervisor_leaves_nothing_running(stack: LocalStack) -> None:
@@ -127,11 +126,11 @@ def test_stop_after_a_killed_supervisor_leaves_nothing_running(stack: LocalStack
 
 def test_start_after_a_killed_supervisor_replaces_the_orphans(stack: LocalStack) -> None:
     stack.start(only=["redis"])
-    orphan = processes_of(stack)["redis"]
+    orphan = psutil.Process(processes_of(stack)["redis"])
     kill_supervisor(stack)
     stack.start(only=["redis"])
-    assert processes_of(stack)["redis"] != orphan
-    assert not psutil.pid_exists(orphan)
+    assert processes_of(stack)["redis"] != orphan.pid
+    assert not orphan.is_running()
 
 
 def test_a_taken_port_is_named_before_anything_starts(stack: LocalStack) -> None:
