@@ -13,17 +13,21 @@ import prometheus_client
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import SecretStr
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import logs, metrics
 from shared.codec import encode_value
 from shared.errors import DependencyDown, ExchangeRefused
+from shared.host_names import may_be_asked
 from shared.lifecycle import Runtime
 
 KEY_HEADER = "X-API-Key"
 ACTOR_HEADER = "X-Actor"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+HOST_CHARS_LOGGED_MAX = 100
 
 _log = logs.get(__name__)
 
@@ -55,6 +59,14 @@ class Problem(Exception):
         self.extra = extra
 
 
+FOREIGN_NAME = Problem(
+    HTTPStatus.MISDIRECTED_REQUEST,
+    "not under this name",
+    "Ask with an IP address, localhost or a local name, such as http://127.0.0.1:8100: under a domain only "
+    "/webhook, /health and /dashboard answer.",
+)
+
+
 def problem_response(problem: Problem) -> Response:
     """Return the problem as an HTTP response."""
     body = {
@@ -79,6 +91,7 @@ def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
     """Return an application with the routes and error documents that every service has."""
     app = FastAPI(title=f"Phoenix 95 {title}", description=description, version="1")
     _add_problem_handlers(app)
+    app.add_middleware(LocalNamesOnly)
 
     @app.get("/health", summary="Alive: the event loop answers", tags=["process"])
     async def health() -> dict[str, str]:
@@ -98,6 +111,23 @@ def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
         return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     return app
+
+
+class LocalNamesOnly:
+    """Middleware: a request under a name that a web page could have is not answered (`shared.host_names`)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 421."""
+        if scope["type"] == "http":
+            host = Headers(scope=scope).get("host", "")
+            if not may_be_asked(scope["path"], host):
+                _log.warning("foreign_host_name_refused", host=host[:HOST_CHARS_LOGGED_MAX])
+                await problem_response(FOREIGN_NAME)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def same_secret(given: str, expected: str) -> bool:

@@ -17,6 +17,7 @@ service.
 - An error is `application/problem+json` (RFC 9457): `title`, `status`, `detail` say what was wrong and what
   to do; 422 adds `errors` by field. 429 and 503 carry `Retry-After`.
 - Any route answers 503 while a server it needs is away, and then nothing was changed.
+- Open reads answer under IP addresses, `localhost` and local names only; under a domain they are 421.
 - *Key*: the header `X-API-Key` with `PHOENIX_API_KEY`. *Secret*: one of the webhook's proofs, see
   [TradingView](TRADINGVIEW.md#proofs). Everything else is open on loopback
   ([why](decisions/0008-reads-are-open-on-loopback-changes-need-the-key.md))."""

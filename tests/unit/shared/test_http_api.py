@@ -190,3 +190,10 @@ class TestProcess:
 
 def _refused(door: str) -> float:
     return prometheus_client.REGISTRY.get_sample_value("phoenix_auth_failures_total", {"door": door}) or 0
+
+
+async def test_a_page_that_points_its_name_here_reads_nothing(http: httpx.AsyncClient) -> None:
+    foreign = await http.get("/sizing", headers={"Host": "evil.example:8102"})
+    assert foreign.status_code == 421
+    assert "Ask with an IP address" in foreign.json()["detail"]
+    assert (await http.get("/sizing", headers={"Host": "127.0.0.1:8102"})).status_code == 200
