@@ -169,9 +169,10 @@ async def test_a_token_in_the_path_or_query_is_never_logged(door: FrontDoor, por
     assert TOKEN not in door.log()
 
 
-async def test_a_mistyped_webhook_address_is_not_logged_either(door: FrontDoor) -> None:
+@pytest.mark.parametrize("port", ["nginx", "brain", "risk"])
+async def test_a_mistyped_webhook_address_is_not_logged_either(door: FrontDoor, port: str) -> None:
     before = door.log().count("(unknown)")
-    await door.client.post(door.url("nginx", f"/webhook/tradingviw/{TOKEN}"), json={})
+    await door.client.post(door.url(port, f"/webhook/tradingviw/{TOKEN}"), json={})
     await eventually(lambda: door.log().count("(unknown)") > before)
     assert TOKEN not in door.log()
 

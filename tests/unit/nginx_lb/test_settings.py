@@ -1,11 +1,14 @@
 """The front door's settings: what they mean when nobody sets them, and what is said when one is wrong."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from infrastructure.nginx_lb.settings import OWN_KEYS, TRADINGVIEW, FrontDoorError, FrontDoorSettings, read
 
+ROOT = Path(__file__).parents[3]
 TLS = {"PHOENIX_TLS_CERTIFICATE": "/etc/ssl/phoenix.pem", "PHOENIX_TLS_KEY": "/etc/ssl/phoenix.key"}
 
 
@@ -86,3 +89,17 @@ def test_an_empty_line_in_a_settings_file_sets_nothing() -> None:
 def test_services_restart_for_no_setting_that_only_nginx_reads() -> None:
     assert "PHOENIX_RATE_LIMIT_PER_MINUTE" not in OWN_KEYS, "BRAIN reads it too"
     assert len(OWN_KEYS) == len(FrontDoorSettings.model_fields) - 1
+
+
+def test_every_route_of_the_services_is_named_in_the_access_log() -> None:
+    conf = (ROOT / "infrastructure/nginx_lb/nginx.conf").read_text()
+    (table,) = re.findall(r"map \$uri \$internal_route \{(.*?)\}\n", conf, re.DOTALL)
+    named = [re.compile(pattern) for pattern in re.findall(r'"~(.+?)" ', table)]
+    routes = re.findall(r"^### \w+ (/\S+)", (ROOT / "docs/API.md").read_text(), re.MULTILINE)
+    assert len(routes) > 15
+    unnamed = [
+        route
+        for route in [*routes, "/docs", "/openapi.json", "/dashboard/login"]
+        if f'"{route}"' not in table and not any(pattern.match(route) for pattern in named)
+    ]
+    assert not unnamed, "name them in nginx.conf's map, else the log calls them (unknown)"
