@@ -130,7 +130,7 @@ class LocalStack:
             if watched:
                 require_monitoring(binaries)
             self._configure(table, count, overrides or {}, binaries, watched=watched)
-            self._refuse_foreign_ports(chosen)
+            self._refuse_foreign_ports(chosen, was_running=bool(running))
             prober = Prober(self.settings(), binaries)
             self._bring_up(prober).run(chosen, self._tasks(chosen, binaries))
             self._front_door(binaries).configure(self.settings(), count)
@@ -308,13 +308,16 @@ class LocalStack:
             ),
         ]
 
-    def _refuse_foreign_ports(self, chosen: Iterable[Program]) -> None:
+    def _refuse_foreign_ports(self, chosen: Iterable[Program], *, was_running: bool) -> None:
         """Fail early and name who holds a port that one of our stopped programs needs."""
         processes = self._supervisor.processes()
         wanted = [port for program in chosen if not processes[program.name].pid for port in program.ports]
         taken = [port for port in wanted if not is_port_free(port)]
         if not taken:
             return
+        launched = None if was_running else live_process(self.layout.supervisor_pid)
+        if launched is not None:
+            stop_process(launched, patience_s=SHUTDOWN_TIMEOUT_S)
         raise StartError(
             f"these ports are taken: {holders(taken)}\n"
             f"Stop what holds them, or choose other ports: PHOENIX_PORT_BASE=9000 ./scripts/start.sh"

@@ -138,6 +138,7 @@ def test_a_taken_port_is_named_before_anything_starts(stack: LocalStack) -> None
     taken = rf"ports are taken: {port} \(.*pid \d+\)"
     with socket.create_server(("127.0.0.1", port)), pytest.raises(StartError, match=taken):
         stack.start(only=["redis"])
+    assert live_process(stack.layout.supervisor_pid) is None, "a start that failed leaves its supervisor"
 
 
 def test_a_program_that_keeps_ending_is_reported_with_the_end_of_its_log(stack: LocalStack) -> None:
