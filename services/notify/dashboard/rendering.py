@@ -17,12 +17,16 @@ from services.notify.dashboard.assets import Assets
 from services.notify.dashboard.sources import Sources
 from services.notify.dashboard.texts import translator
 from services.notify.dashboard.views import Page, View
+from shared import logs
 from shared.clock import Clock
 from shared.errors import DatabaseUnavailable
+from shared.supervision import Done, Failed, attempt
 
 FOLDER = Path(__file__).parent / "templates"
 
 PERCENT_UNIT = "fraction"
+
+_log = logs.get(__name__)
 
 
 class Rendering:
@@ -31,6 +35,7 @@ class Rendering:
     def __init__(self, sources: Sources, assets: Assets, clock: Clock) -> None:
         self._sources = sources
         self._clock = clock
+        self._broken: set[Page] = set()
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
@@ -59,13 +64,30 @@ class Rendering:
         return self._templates.get_template(template).render(given)
 
     async def live(self, several: Sequence[View]) -> Mapping[View, Mapping[str, str]]:
-        """Return the parts of several views, and what their charts are told, asking each source once."""
+        """Return the parts of several views, and what their charts are told, asking each source once.
+
+        A view that cannot be rendered is left out: its pages say by themselves that they are old.
+        """
         wanted = {name for view in several for part in views.parts_of(view) for name in part.asks}
         await self._sources.look(sorted(wanted))
         rendered = {}
         for view in several:
-            rendered[view] = {**await self.parts(view), **await self._numbers(view)}
+            match await attempt(self._live_view(view)):
+                case Done(parts):
+                    rendered[view] = parts
+                    self._broken.discard(view.page)
+                case Failed(error):
+                    self._report(view, error)
         return rendered
+
+    async def _live_view(self, view: View) -> Mapping[str, str]:
+        return {**await self.parts(view), **await self._numbers(view)}
+
+    def _report(self, view: View, error: BaseException) -> None:
+        """Tell of a page that fails once, not every second."""
+        if view.page not in self._broken:
+            self._broken.add(view.page)
+            _log.error("dashboard_view_not_rendered", page=view.page, error=repr(error), exc_info=error)
 
     async def page(self, view: View, template: str = "page.html", **values: Any) -> str:
         """Return a whole page with the newest of everything."""

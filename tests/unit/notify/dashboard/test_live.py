@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.notify.dashboard import stream
 from services.notify.dashboard.hub import ENDED, MOVED, PAGES_MAX, VIEWERS_PAGES_MAX, Hub
+from services.notify.dashboard.rendering import Rendering
 from services.notify.dashboard.session_store import LiveSession
 from services.notify.dashboard.stream import EventStream, Mailbox, event
+from services.notify.dashboard.views import Page, View
 from shared.errors import DatabaseUnavailable
 from tests.eventually import eventually
 
@@ -181,3 +185,22 @@ async def test_a_browser_that_goes_away_is_forgotten() -> None:
     await serving
 
     assert left == [True]
+
+
+async def test_a_view_that_cannot_be_rendered_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: Any = Mock(look=AsyncMock())
+    rendering = Rendering(sources, Mock(), lambda: NOW)
+
+    async def parts(view: View) -> Mapping[str, str]:
+        if view.page is Page.RISK:
+            raise KeyError("limits")
+        return {"signals": "newest"}
+
+    monkeypatch.setattr(rendering, "parts", parts)
+    broken, whole = (View(page, "en", is_operator=False) for page in (Page.RISK, Page.SIGNALS))
+    with capture_logs() as logged:
+        for _ in range(2):
+            assert await rendering.live([broken, whole]) == {whole: {"signals": "newest"}}
+    assert [each["event"] for each in logged] == ["dashboard_view_not_rendered"], (
+        "told once, not every second"
+    )
