@@ -127,8 +127,9 @@ class ChatActs:
     async def tell_lapsed(self) -> None:
         """Say under each proposal that ran out that it did; a button pressed after that is refused anyway."""
         while self.has_lapsed:
-            one = self._standing.popleft()
+            one = self._standing[0]
             ended = await self._desk.withdraw(one.person, one.proposal.token)
+            self._forget(one)  # only now: while the database is away it stands, and is tried again
             if not isinstance(ended, Refused) or ended.why is Why.EXPIRED:  # else another replica took it
                 reply = Reply(one.asks, (self._say("lapsed"),))
                 await self._chat.change(one.place, one.message_id, reply)

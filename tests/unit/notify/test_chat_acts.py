@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -202,3 +203,16 @@ async def test_a_proposal_that_ran_out_is_told_once_and_one_that_was_used_is_not
     before = len(room.chat.texts)
     await room.acts.tell_lapsed()
     assert len(room.chat.texts) == before
+
+
+async def test_a_proposal_that_ran_out_while_the_database_was_away_is_told_when_it_is_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.propose("BTCUSDT")
+    room.clock.advance(62)
+    with monkeypatch.context() as away:
+        away.setattr(room.desk, "withdraw", AsyncMock(side_effect=DatabaseUnavailable("away")))
+        with pytest.raises(DatabaseUnavailable):
+            await room.acts.tell_lapsed()
+    await room.acts.tell_lapsed()
+    assert room.chat.texts[-1].endswith("Expired, nothing was done.")
