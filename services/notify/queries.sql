@@ -160,7 +160,7 @@ DELETE FROM daily_reports WHERE made_at < now() - make_interval(days => $1)
 -- name: oldest_waiting_s
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8
 FROM deliveries JOIN notifications USING (event_id)
-WHERE deliveries.delivered_at IS NULL AND deliveries.dropped_at IS NULL
+WHERE deliveries.delivered_at IS NULL AND deliveries.dropped_at IS NULL AND channel = ANY ($1::text[])
 
 -- name: database_load
 SELECT pg_database_size(current_database()) AS size_bytes,

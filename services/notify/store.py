@@ -86,8 +86,8 @@ class NotificationStore:
         await self._database.execute(_SQL["retire"], self._names)
 
     async def oldest_waiting_s(self) -> float:
-        """Return for how long the oldest that some channel has not yet waits, whoever sends it."""
-        return float(await self._database.fetch_value(_SQL["oldest_waiting_s"]))
+        """Return for how long the oldest that some channel of ours has not yet waits, whoever sends it."""
+        return float(await self._database.fetch_value(_SQL["oldest_waiting_s"], self._names))
 
     async def database_load(self) -> DatabaseLoad:
         """Return how large the database is and how many connections its server has."""

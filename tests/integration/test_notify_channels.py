@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from services.notify.store import NotificationStore
 from services.notify.telegram_bot import TelegramBot, TelegramChat
 from services.notify.telling.apprise_channel import AppriseChannel
-from services.notify.telling.channels import apprise_channels
+from services.notify.telling.channels import apprise_channels, telegram_chats
 from services.notify.telling.pacing import Delivered, Unreachable
 from services.notify.telling.rendering import Written
 from shared.errors import OperatorNeeded
@@ -176,6 +177,16 @@ async def test_what_waits_for_a_channel_that_is_gone_is_given_up(world: World) -
     )
     async with world.notify():
         await eventually(lambda: _given_up(world), SOON_S)
+
+
+async def test_only_what_waits_for_a_channel_of_ours_counts_as_waiting(world: World) -> None:
+    (gone,) = telegram_chats("777")
+    async with world.notify(telegram_chat_id="777"):
+        await world.publisher.send(fact(critical(1)))
+        await world.chat.wait_for(lambda texts: len(texts) == 1, SOON_S)
+    await world.database.execute("UPDATE deliveries SET delivered_at = NULL")
+    assert await NotificationStore(world.database, [gone]).oldest_waiting_s() > 0
+    assert await NotificationStore(world.database, []).oldest_waiting_s() == 0
 
 
 def _titles(hook: Hook) -> set[str]:

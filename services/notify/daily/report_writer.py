@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from services.notify.daily.numbers import DailyNumbers
@@ -64,6 +65,12 @@ class ReportWriter:
         day = due_day(self._clock(), self._at)
         if day is None or await self._store.is_report_made(day) or not await self._lease.hold():
             return False
+        try:
+            return await self._write(day)
+        finally:
+            await self._lease.release()
+
+    async def _write(self, day: date) -> bool:
         curve = await self._numbers.curve(day)
         if not curve:
             return False  # a new installation: nothing was there yet that could be reported
