@@ -12,6 +12,7 @@ import msgspec
 import prometheus_client
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -28,6 +29,8 @@ ACTOR_HEADER = "X-Actor"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 HOST_CHARS_LOGGED_MAX = 100
+DOCS_FILES = "/docs/files"
+"""What the page /docs loads; nothing of it comes from the internet."""
 
 _log = logs.get(__name__)
 
@@ -89,7 +92,13 @@ def json_response(value: object, status: int = 200) -> Response:
 
 def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
     """Return an application with the routes and error documents that every service has."""
-    app = FastAPI(title=f"Phoenix 95 {title}", description=description, version="1")
+    app = FastAPIOffline(
+        title=f"Phoenix 95 {title}",
+        description=description,
+        version="1",
+        redoc_url=None,
+        static_url=DOCS_FILES,
+    )
     _add_problem_handlers(app)
     app.add_middleware(LocalNamesOnly)
 

@@ -1,5 +1,6 @@
 """The HTTP side that every service has: a problem document for what goes wrong, and the operator's key."""
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -197,3 +198,12 @@ async def test_a_page_that_points_its_name_here_reads_nothing(http: httpx.AsyncC
     assert foreign.status_code == 421
     assert "Ask with an IP address" in foreign.json()["detail"]
     assert (await http.get("/sizing", headers={"Host": "127.0.0.1:8102"})).status_code == 200
+
+
+async def test_the_page_to_try_routes_out_loads_nothing_from_the_internet(http: httpx.AsyncClient) -> None:
+    page = (await http.get("/docs")).text
+    assert not re.findall(r"(?:https?:)?//\w[^'\"]*", page)
+    loaded = re.findall(r'(?:src|href)="(/[^"]+)"', page)
+    assert len(loaded) >= 3
+    for address in loaded:
+        assert (await http.get(address)).status_code == 200, address
