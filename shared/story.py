@@ -1,7 +1,7 @@
 """The story of a signal as a person would tell it, from BRAIN's answer to `GET /signals/{id}`.
 
 Pure: a JSON document in, chapters out. What a later version tells under a new schema is shown as it is, never
-left out. Times are milliseconds since the alert was received.
+left out. Times are milliseconds since the alert was received. The sentences are `story_words`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from shared.story_words import ENGLISH, StoryWords
 from shared.wording import money, number, percent, readable
 
 Payload = Mapping[str, Any]
@@ -43,7 +44,6 @@ class Chapter:
 
 
 CHECK_MARKS = {"pass": Mark.GOOD, "resize": Mark.CHANGED, "refuse": Mark.BAD}
-STAGES = {1: "signal", 2: "position", 3: "portfolio"}
 OUTCOME_MARKS = {
     "opened": Mark.GOOD,
     "closed": Mark.GOOD,
@@ -52,218 +52,254 @@ OUTCOME_MARKS = {
     "rejected": Mark.BAD,
     "failed": Mark.BAD,
 }
+GIVEN = ("confidence", "price", "rsi", "macd")
+"""What an alert may bring along, in the order in which it is told."""
+
+Narration = tuple[str, Sequence[Line]]
 
 
-def tell(document: Mapping[str, Any]) -> list[Chapter]:
+def tell(document: Mapping[str, Any], words: StoryWords = ENGLISH) -> list[Chapter]:
     """Return the chapters in the order they happened, from the alert to the outcome."""
     received = datetime.fromisoformat(document["signal"]["received_at"])
-    chapters = [_alert(document)]
+    chapters = [_alert(document, words)]
     events = sorted(document["story"], key=lambda event: datetime.fromisoformat(event["occurred_at"]))
     if document.get("analysis") and not any(_is_analysis(event) for event in events):
-        chapters.append(Chapter("BRAIN scored it", None, _analysis_lines(document["analysis"])))
+        chapters.append(Chapter(words("scored"), None, _analysis_lines(document["analysis"], words)))
     for event in events:
         if event["schema"] == "signal.received.v1":
             continue
         at_ms = _since(received, event["occurred_at"])
-        title, lines = NARRATORS.get(event["schema"], _unknown)(event["payload"])
+        title, lines = NARRATORS.get(event["schema"], _unknown)(event["payload"], words)
         chapters.append(Chapter(title or event["schema"], at_ms, lines))
-    chapters.append(_outcome(document, received))
+    chapters.append(_outcome(document, received, words))
     return chapters
 
 
-def _alert(document: Mapping[str, Any]) -> Chapter:
+def _alert(document: Mapping[str, Any], words: StoryWords) -> Chapter:
     signal = document["signal"]
     given = [
-        f"{name} {number(str(signal[key]))}"
-        for name, key in (("confidence", "confidence"), ("price", "price"), ("RSI", "rsi"), ("MACD", "macd"))
-        if signal.get(key) is not None
+        words(f"given_{name}", value=number(str(signal[name])))
+        for name in GIVEN
+        if signal.get(name) is not None
     ]
+    origin = signal.get("origin", "alert")
     lines = [
-        Line(f"{signal['signal_id']}, strategy {signal['strategy']}, from {signal.get('origin', 'alert')}"),
+        Line(words("origin", signal=signal["signal_id"], strategy=signal["strategy"], origin=origin)),
         Line(", ".join(given)),
-        Line(f"received {signal['received_at']}"),
+        Line(words("received", at=signal["received_at"])),
     ]
     if document.get("duplicate_of"):
-        lines.append(Line(f"a repeat of {document['duplicate_of']}, whose story this is", Mark.CHANGED))
-    return Chapter(f"Alert: {signal['action']} {signal['symbol']}", 0, lines)
+        lines.append(Line(words("repeat", signal=document["duplicate_of"]), Mark.CHANGED))
+    return Chapter(words("alert", action=words.name(signal["action"]), symbol=signal["symbol"]), 0, lines)
 
 
-def _outcome(document: Mapping[str, Any], received: datetime) -> Chapter:
+def _outcome(document: Mapping[str, Any], received: datetime, words: StoryWords) -> Chapter:
     outcome = document.get("outcome")
     if outcome is None:
-        return Chapter("No outcome yet", None, (Line("still on its way", Mark.CHANGED),))
+        return Chapter(words("no_outcome"), None, (Line(words("on_its_way"), Mark.CHANGED),))
     mark = OUTCOME_MARKS.get(outcome["outcome"], Mark.NONE)
     return Chapter(
-        "Outcome",
+        words("outcome"),
         _since(received, outcome["decided_at"]),
-        (Line(f"{outcome['outcome']}: {outcome['reason']}", mark),),
+        (Line(words("ended", **_end(outcome, words)), mark),),
     )
 
 
-def _analysis_lines(analysis: Payload) -> list[Line]:
+def _analysis_lines(analysis: Payload, words: StoryWords) -> list[Line]:
     lines = [
         Line(f"{one['name']} = {number(one['value'])}   {readable(one['input'])} → {one['rule']}")
         for one in analysis["factors"]
     ]
     if analysis.get("defaulted"):
-        lines.append(Line(f"not known, so defaulted: {', '.join(analysis['defaulted'])}", Mark.CHANGED))
-    lines.append(
-        Line(
-            f"technical {number(analysis['technical'])}, phoenix {number(analysis['phoenix'])}, "
-            f"market {number(analysis['market'])} → score {number(analysis['phoenix95_score'])}, "
-            f"final confidence {number(analysis['final_confidence'])}; market risk {analysis['risk_level']}"
-        )
+        lines.append(Line(words("defaulted", names=", ".join(analysis["defaulted"])), Mark.CHANGED))
+    scores = words(
+        "scores",
+        technical=number(analysis["technical"]),
+        phoenix=number(analysis["phoenix"]),
+        market=number(analysis["market"]),
+        score=number(analysis["phoenix95_score"]),
+        final=number(analysis["final_confidence"]),
+        level=analysis["risk_level"],
     )
-    return lines + [_gate(gate) for gate in analysis["gates"]]
+    return [*lines, Line(scores), *(_gate(gate, words) for gate in analysis["gates"])]
 
 
-def _gate(gate: Payload) -> Line:
+def _gate(gate: Payload, words: StoryWords) -> Line:
     has_passed = Decimal(gate["value"]) >= Decimal(gate["minimum"])
-    return Line(
-        f"gate {gate['name']}: {number(gate['value'])}, at least {number(gate['minimum'])} — "
-        f"{'passed' if has_passed else 'not passed'}",
-        Mark.GOOD if has_passed else Mark.BAD,
+    text = words(
+        "gate_passed" if has_passed else "gate_not_passed",
+        name=words.name(gate["name"]),
+        value=number(gate["value"]),
+        minimum=number(gate["minimum"]),
     )
+    return Line(text, Mark.GOOD if has_passed else Mark.BAD)
 
 
-Narration = tuple[str, Sequence[Line]]
-
-
-def _analysed(payload: Payload) -> Narration:
+def _analysed(payload: Payload, words: StoryWords) -> Narration:
     analysis = payload.get("analysis")
     if not analysis:
-        return "Proposed by hand: nothing to score", ()
-    lines = _analysis_lines(analysis)
+        return words("nothing_to_score"), ()
+    lines = _analysis_lines(analysis, words)
     edge = payload.get("edge")
     if edge:
-        lines.append(
-            Line(
-                f"odds from {edge['closed_trades']} own trades: win rate {percent(edge['win_rate'])} "
-                f"({percent(edge['win_rate_low'])} to {percent(edge['win_rate_high'])}), average win "
-                f"{percent(edge['average_win'])}, loss {percent(edge['average_loss'])}"
-            )
+        odds = words(
+            "odds",
+            trades=edge["closed_trades"],
+            rate=percent(edge["win_rate"]),
+            low=percent(edge["win_rate_low"]),
+            high=percent(edge["win_rate_high"]),
+            win=percent(edge["average_win"]),
+            loss=percent(edge["average_loss"]),
         )
-    return "BRAIN scored it", lines
+        lines.append(Line(odds))
+    return words("scored"), lines
 
 
-def _check_lines(checks: Sequence[Payload]) -> list[Line]:
+def _check_lines(checks: Sequence[Payload], words: StoryWords) -> list[Line]:
     return [
-        Line(
-            f"{STAGES.get(check['stage'], check['stage'])} · {check['name']}: {readable(check['measured'])}, "
-            f"limit {check['limit']} — {check['result']}"
-            + (f" ({check['reason']})" if check.get("reason") else ""),
-            CHECK_MARKS.get(check["result"], Mark.NONE),
-        )
+        Line(_check(check, words), CHECK_MARKS.get(check["result"], Mark.NONE))
         for check in sorted(checks, key=lambda check: int(check["stage"]))
     ]
 
 
-def _approved(payload: Payload) -> Narration:
+def _check(check: Payload, words: StoryWords) -> str:
+    stage = f"stage_{check['stage']}"
+    text = words(
+        "check",
+        stage=words(stage) if stage in words.phrases else check["stage"],
+        name=words.name(check["name"]),
+        measured=readable(check["measured"]),
+        limit=check["limit"],
+        result=words.name(check["result"]),
+    )
+    return f"{text} ({words.name(check['reason'])})" if check.get("reason") else text
+
+
+def _approved(payload: Payload, words: StoryWords) -> Narration:
     size = payload["sizing"]
-    lines = _check_lines(payload["checks"])
-    lines += [
-        Line(
-            f"size: Kelly {percent(size['kelly_fraction'])}"
-            f" → margin {percent(size['margin_fraction'])} of equity"
-            + (" (probe: no edge known)" if size["probe"] else "")
+    lines = (
+        words(
+            "size_probe" if size["probe"] else "size",
+            kelly=percent(size["kelly_fraction"]),
+            margin=percent(size["margin_fraction"]),
         ),
-        Line(
-            f"margin {_usdt(size['margin_usdt'])} × {size['leverage']} = {_usdt(size['notional_usdt'])}, "
-            f"quantity {number(size['quantity'])} at {number(size['reference_price'])}"
+        words(
+            "margin",
+            margin=_usdt(size["margin_usdt"]),
+            leverage=size["leverage"],
+            notional=_usdt(size["notional_usdt"]),
+            quantity=number(size["quantity"]),
+            price=number(size["reference_price"]),
         ),
-        Line(
-            f"risk at stop {_usdt(size['risk_usdt'])}; stop {percent(size['stop_distance'])} away, "
-            f"take profit {percent(size['take_profit_distance'])}; "
-            f"liquidation at {number(size['liquidation_price'])}"
+        words(
+            "risk",
+            risk=_usdt(size["risk_usdt"]),
+            stop=percent(size["stop_distance"]),
+            target=percent(size["take_profit_distance"]),
+            liquidation=number(size["liquidation_price"]),
         ),
-    ]
-    return f"RISK approved {payload['side']}, valid until {payload['valid_until']}", lines
+    )
+    title = words("approved", side=words.name(payload["side"]), until=payload["valid_until"])
+    return title, [*_check_lines(payload["checks"], words), *map(Line, lines)]
 
 
-def _rejected(payload: Payload) -> Narration:
-    return f"RISK said no: {payload['outcome']}, {payload['reason']}", _check_lines(payload["checks"])
+def _rejected(payload: Payload, words: StoryWords) -> Narration:
+    return words("rejected", **_end(payload, words)), _check_lines(payload["checks"], words)
 
 
-def _placed(payload: Payload) -> Narration:
+def _placed(payload: Payload, words: StoryWords) -> Narration:
     limit = payload.get("limit_price")
-    at = f" at {number(limit)} or better" if limit else ""
-    text = f"{payload['order_type']} {number(payload['quantity'])}{at}, order {payload['exchange_order_id']}"
-    return "EXECUTE placed the entry", (Line(f"{text}, client id {payload['client_id']}"),)
+    text = words(
+        "placed_limit" if limit else "placed_order",
+        type=payload["order_type"],
+        quantity=number(payload["quantity"]),
+        limit=number(limit or ""),
+        order=payload["exchange_order_id"],
+        client=payload["client_id"],
+    )
+    return words("placed"), (Line(text),)
 
 
-def _filled(payload: Payload) -> Narration:
+def _filled(payload: Payload, words: StoryWords) -> Narration:
     slippage = Decimal(payload["slippage"])
-    judged = "worse" if slippage > 0 else "better" if slippage < 0 else "no difference"
-    return "The entry filled", (
-        Line(
-            f"{number(payload['filled_quantity'])} of {number(payload['quantity'])} at "
-            f"{number(payload['average_price'])}, slippage {percent(payload['slippage'], 4)} ({judged})"
-        ),
+    text = words(
+        "fill",
+        filled=number(payload["filled_quantity"]),
+        quantity=number(payload["quantity"]),
+        price=number(payload["average_price"]),
+        slippage=percent(payload["slippage"], 4),
+        judged=words("worse" if slippage > 0 else "better" if slippage < 0 else "no_difference"),
     )
+    return words("filled"), (Line(text),)
 
 
-def _protected(payload: Payload) -> Narration:
-    unprotected_ms = Decimal(payload["unprotected_s"]) * 1_000
-    return "Stop and take profit stand on the exchange", (
-        Line(
-            f"stop {number(payload['stop_price'])}, take profit {number(payload['take_profit_price'])}; "
-            f"unprotected for {unprotected_ms:,.0f} ms"
-        ),
+def _protected(payload: Payload, words: StoryWords) -> Narration:
+    text = words(
+        "levels",
+        stop=number(payload["stop_price"]),
+        target=number(payload["take_profit_price"]),
+        ms=f"{Decimal(payload['unprotected_s']) * 1_000:,.0f}",
     )
+    return words("protected"), (Line(text),)
 
 
-def _opened(payload: Payload) -> Narration:
+def _opened(payload: Payload, words: StoryWords) -> Narration:
     position = payload["position"]
-    return "The position is open", (
-        Line(
-            f"{position['side']} {number(position['quantity'])} {position['symbol']} at "
-            f"{number(position['entry_price'])}, {position['leverage']}x, margin "
-            f"{_usdt(position['margin_usdt'])}, risk {_usdt(position['risk_usdt'])}"
-        ),
+    text = words(
+        "position",
+        side=words.name(position["side"]),
+        quantity=number(position["quantity"]),
+        symbol=position["symbol"],
+        price=number(position["entry_price"]),
+        leverage=position["leverage"],
+        margin=_usdt(position["margin_usdt"]),
+        risk=_usdt(position["risk_usdt"]),
     )
+    return words("opened"), (Line(text),)
 
 
-def _closed(payload: Payload) -> Narration:
+def _closed(payload: Payload, words: StoryWords) -> Narration:
     pnl, fees, funding = (Decimal(payload[key]) for key in ("pnl_usdt", "fees_usdt", "funding_usdt"))
     net = pnl - fees + funding
-    lines = [
-        Line(f"{number(payload['position']['quantity'])} at {number(payload['exit_price'])}"),
-        Line(f"profit {pnl:+,.2f}, fees {fees:,.2f}, funding {funding:+,.2f} USDT"),
-        Line(f"net {net:+,.2f} USDT", Mark.GOOD if net > 0 else Mark.BAD if net < 0 else Mark.NONE),
-    ]
+    exit_text = words(
+        "exit", quantity=number(payload["position"]["quantity"]), price=number(payload["exit_price"])
+    )
+    result = words("result", pnl=f"{pnl:+,.2f}", fees=f"{fees:,.2f}", funding=f"{funding:+,.2f}")
+    mark = Mark.GOOD if net > 0 else Mark.BAD if net < 0 else Mark.NONE
+    lines = [Line(exit_text), Line(result), Line(words("net", net=f"{net:+,.2f}"), mark)]
     if payload.get("closed_by"):
-        lines.insert(1, Line(f"asked for by {payload['closed_by']}"))
-    return f"The position closed: {payload['reason'].replace('_', ' ')}", lines
+        lines.insert(1, Line(words("asked_by", actor=payload["closed_by"])))
+    return words("closed", reason=_in_words(payload["reason"], words)), lines
 
 
-def _close_requested(payload: Payload) -> Narration:
-    what = payload["symbol"] or "all positions"
-    reason = payload["reason"].replace("_", " ")
-    return f"Close of {what} requested: {reason}, by {payload['requested_by']}", ()
+def _close_requested(payload: Payload, words: StoryWords) -> Narration:
+    what = payload["symbol"] or words("all_positions")
+    reason = _in_words(payload["reason"], words)
+    return words("close_requested", what=what, reason=reason, actor=payload["requested_by"]), ()
 
 
-def _close_ignored(payload: Payload) -> Narration:
-    return f"Nothing to close: {payload['reason']}", ()
+def _close_ignored(payload: Payload, words: StoryWords) -> Narration:
+    return words("nothing_to_close", reason=words.name(payload["reason"])), ()
 
 
-def _order_ended(payload: Payload) -> Narration:
+def _order_ended(payload: Payload, words: StoryWords) -> Narration:
     lines = (Line(payload["detail"]),) if payload.get("detail") else ()
-    return f"The entry ended without a position: {payload['outcome']}, {payload['reason']}", lines
+    return words("entry_ended", **_end(payload, words)), lines
 
 
-def _signal_ended(payload: Payload) -> Narration:
-    return f"BRAIN ended it: {payload['outcome']}, {payload['reason']}", ()
+def _signal_ended(payload: Payload, words: StoryWords) -> Narration:
+    return words("brain_ended", **_end(payload, words)), ()
 
 
-def _unknown(payload: Payload) -> Narration:
+def _unknown(payload: Payload, _: StoryWords) -> Narration:
     return "", [Line(f"{name}: {value}") for name, value in payload.items()]
 
 
-def _proposed_by_hand(_: Payload) -> Narration:
-    return "An operator proposed it by hand; there was nothing to score", ()
+def _proposed_by_hand(_: Payload, words: StoryWords) -> Narration:
+    return words("proposed_by_hand"), ()
 
 
-NARRATORS: Mapping[str, Callable[[Payload], Narration]] = {
+NARRATORS: Mapping[str, Callable[[Payload, StoryWords], Narration]] = {
     "analysis.completed.v1": _analysed,
     "signal.manual.v1": _proposed_by_hand,
     "trade.approved.v1": _approved,
@@ -278,6 +314,15 @@ NARRATORS: Mapping[str, Callable[[Payload], Narration]] = {
     "position.close_ignored.v1": _close_ignored,
     "signal.ended.v1": _signal_ended,
 }
+
+
+def _end(ended: Payload, words: StoryWords) -> dict[str, str]:
+    """Return how something ended and why, in words."""
+    return {"outcome": words.name(ended["outcome"]), "reason": words.name(ended["reason"])}
+
+
+def _in_words(reason: str, words: StoryWords) -> str:
+    return words.name(reason).replace("_", " ")
 
 
 def _is_analysis(event: Mapping[str, Any]) -> bool:

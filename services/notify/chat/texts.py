@@ -6,7 +6,7 @@ The two tables have the same keys and placeholders; a test holds that. No rule l
 from collections.abc import Mapping
 from typing import Literal
 
-from services.notify.telling.languages import LANGUAGES
+from services.notify.telling.languages import LANGUAGES, STORIES
 
 Language = Literal["en", "ko"]
 
@@ -277,6 +277,7 @@ class Phrases:
     def __init__(self, language: Language) -> None:
         self._table = TABLES[language]
         self.units = LANGUAGES[language].units
+        self.story = STORIES[language]
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a sentence with its values filled in; an unknown key is a `KeyError`."""

@@ -88,7 +88,7 @@ class ChatViews:
 
     def why(self, document: Document) -> Reply:
         """Return the story of a signal, what passed without a word folded together."""
-        first, *others = tell(document)
+        first, *others = tell(document, self._say.story)
         lines = list(self._told(first))
         for chapter in others:
             at = "" if chapter.at_ms is None else f" +{chapter.at_ms:,} ms"

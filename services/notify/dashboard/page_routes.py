@@ -22,6 +22,7 @@ from services.notify.dashboard.texts import translator
 from services.notify.dashboard.views import OUTCOMES, Page, View
 from services.notify.people import Why
 from services.notify.ports import ServiceFailure
+from services.notify.telling.languages import STORIES
 from shared.errors import DatabaseUnavailable
 from shared.http_api import Problem
 from shared.story import tell
@@ -140,17 +141,17 @@ class PageRoutes:
         if visitor is None:
             return replies.to_login(request)
         view = self._view(request, visitor, Page.STORY.value)
-        told = await self._story(signal_id[:SIGNAL_ID_CHARS_MAX])
+        told = await self._story(signal_id[:SIGNAL_ID_CHARS_MAX], view.language)
         if replies.is_from_script(request):
             text = self._its.rendering.html("story.html", view.language, view=view, is_panel=True, **told)
             return replies.html(text)
         frame = self._frame(view, visitor)
         return replies.html(await self._its.rendering.page(view, is_panel=False, **frame, **told))
 
-    async def _story(self, signal_id: str) -> Mapping[str, Any]:
+    async def _story(self, signal_id: str, language: str) -> Mapping[str, Any]:
         try:
             document = await self._its.sources.story(signal_id)
-            chapters = tell(document)
+            chapters = tell(document, STORIES[language])
         except ServiceFailure as failure:
             return {"signal_id": signal_id, "title": signal_id, "fault": failure.detail, "chapters": []}
         return {"signal_id": signal_id, "title": chapters[0].title, "fault": None, "chapters": chapters}

@@ -10,7 +10,7 @@ import pytest
 
 from services.notify.chat.commands import DO, MENU, Ask
 from services.notify.chat.setup import menus
-from services.notify.chat.texts import EN, KO, Phrases
+from services.notify.chat.texts import EN, KO, Language, Phrases
 from services.notify.chat.views import ChatViews, danger_of
 from services.notify.chat.vocabulary import (
     MESSAGE_UNITS_MAX,
@@ -112,11 +112,18 @@ def views(request: pytest.FixtureRequest) -> ChatViews:
     return ChatViews(Phrases(request.param))
 
 
-def test_why_shows_what_failed_and_folds_what_passed(views: ChatViews) -> None:
-    reply = views.why(story_of(*STORY))
+@pytest.mark.parametrize(
+    ("language", "title", "failed"),
+    [
+        ("en", "Alert: long BTCUSDT", "✗ gate final_confidence: 0.848, at least 0.85 — not passed"),
+        ("ko", "알림: BTCUSDT 롱", "✗ 최종 신뢰도 관문: 0.848, 0.85 이상 — 통과하지 못함"),
+    ],
+)
+def test_why_shows_what_failed_and_folds_what_passed(language: Language, title: str, failed: str) -> None:
+    reply = ChatViews(Phrases(language)).why(story_of(*STORY))
 
-    assert reply.title == "Alert: long BTCUSDT"
-    assert "✗ gate final_confidence: 0.848, at least 0.85 — not passed" in reply.lines
+    assert reply.title == title
+    assert failed in reply.lines
     assert any(line.startswith("✓") and "1" in line for line in reply.lines)
     assert "technical.rsi" not in reply.text
     assert all(units(page.text) <= MESSAGE_UNITS_MAX for page in pages(reply))
