@@ -138,7 +138,7 @@ class Phoenix:
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
-        assert process.returncode == 0, err.decode()
+        assert process.returncode == 0, f"{out.decode()}\n{err.decode()}"
         return out.decode()
 
     # --- the exchange and the record ---

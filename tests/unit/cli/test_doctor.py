@@ -10,7 +10,7 @@ from infrastructure.postgres.migrate import migrations
 from scripts.phoenix_cli import doctor_machine, doctor_servers, installation
 from scripts.phoenix_cli.app import app
 from scripts.phoenix_cli.checkup import Colour, Finding
-from scripts.phoenix_cli.doctor_servers import backlog, clock, migrated, queue_findings
+from scripts.phoenix_cli.doctor_servers import backlog, clock, is_in_order, migrated, queue_findings
 from shared.topology import QUEUES
 from tests.servers import free_port_base
 from tests.unit.cli.conftest import Run
@@ -116,6 +116,15 @@ def test_queues_without_consumers_and_with_dead_letters_are_red() -> None:
     assert QUEUES[0].name in found["consumers"].said
     assert found["dead letters"].said == f"{QUEUES[-1].dead} 2"
     assert next(queue_findings([])).colour is Colour.RED, "missing queues"  # type: ignore[call-overload]
+
+
+def test_queues_are_in_order_with_consumers_and_without_dead_letters() -> None:
+    assert is_in_order(COUNTED)
+    assert not is_in_order(COUNTED[1:])
+    for field, value, changed in (("consumers", 0, 0), ("depth", 1, -1)):
+        queues = [dict(each) for each in COUNTED]
+        queues[changed][field] = value
+        assert not is_in_order(queues), "the broker is asked again: its count may be old"
 
 
 def test_migrations_missing_edited_or_from_the_future_are_red() -> None:
