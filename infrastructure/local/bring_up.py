@@ -31,6 +31,7 @@ class Task:
     name: str
     run: Callable[[], None]
     needs: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,6 +61,9 @@ class BringUp:
     def run(self, programs: Iterable[Program], tasks: Iterable[Task]) -> None:
         """Start everything in order of need and return when all is ready.
 
+        When a program does not come up, what does not need it still does, before the failure is told: while
+        the exchange is away EXECUTE is not there, and alerts are taken.
+
         Raises:
             StartError: a program died repeatedly or was not ready in time, or a task failed.
         """
@@ -68,10 +72,15 @@ class BringUp:
         families = {name: getattr(item, "family", name) for name, item in waiting.items()}
         coming: dict[str, _Coming] = {}
         working: dict[str, tuple[Future[None], float]] = {}
+        failures: dict[str, str] = {}
+        lost: set[str] = set()
         with ThreadPoolExecutor(TASKS_AT_ONCE_MAX) as pool:
             while waiting or coming or working:
+                for name in [name for name, item in waiting.items() if lost & set(item.needs)]:
+                    del waiting[name]
+                    lost.add(families[name])
                 unready = {families[name] for name in (*waiting, *coming, *working)}
-                for name in [name for name, item in waiting.items() if not unready & set(item.needs)]:
+                for name in [name for name, item in waiting.items() if _may_start(item, unready, lost)]:
                     item = waiting.pop(name)
                     if isinstance(item, Task):
                         working[name] = (pool.submit(item.run), time.monotonic())
@@ -79,8 +88,11 @@ class BringUp:
                         self._supervisor.start(name)
                         coming[name] = _Coming(item, time.monotonic())
                 self._collect_tasks(working)
-                self._collect_ready(coming)
+                self._collect_ready(coming, failures)
+                lost |= {families[name] for name in failures}
                 time.sleep(POLL_S)
+        if failures:
+            raise StartError("\n\n".join(failures.values()))
 
     def _collect_tasks(self, working: dict[str, tuple[Future[None], float]]) -> None:
         for name, (future, since) in list(working.items()):
@@ -89,29 +101,30 @@ class BringUp:
                 del working[name]
                 self._tell_ready(name, since)
 
-    def _collect_ready(self, coming: dict[str, _Coming]) -> None:
+    def _collect_ready(self, coming: dict[str, _Coming], failures: dict[str, str]) -> None:
         processes = self._supervisor.processes()
         for name, item in list(coming.items()):
             if processes[name].state == "RUNNING" and all(map(self._answers, item.program.ready)):
                 del coming[name]
                 self._tell_ready(name, item.since)
-            else:
-                self._check(item, processes)
+            elif (trouble := self._trouble(item, processes)) is not None:
+                del coming[name]
+                failures[name] = self._failure(name, trouble)
 
-    def _check(self, item: _Coming, processes: Mapping[str, ProcessInfo]) -> None:
-        name, process = item.program.name, processes[item.program.name]
+    def _trouble(self, item: _Coming, processes: Mapping[str, ProcessInfo]) -> str | None:
+        """Return why a program is not waited for any longer, None while it is."""
+        process = processes[item.program.name]
         if process.pid:
             item.pids.add(process.pid)
         if process.state == "FATAL" or len(item.pids) > CRASHES_MAX:
-            raise StartError(
-                self._failure(name, f"ends right after it starts ({process.problem or 'see its log'})")
-            )
+            return f"ends right after it starts ({process.problem or 'see its log'})"
         if time.monotonic() - item.since > item.program.ready_timeout_s:
             unanswered = [probe.url for probe in item.program.ready if not self._answers(probe)]
-            silence = f"no good answer: {', '.join(unanswered)}"
-            raise StartError(
-                self._failure(name, f"is not ready after {item.program.ready_timeout_s:.0f} s ({silence})")
+            return (
+                f"is not ready after {item.program.ready_timeout_s:.0f} s "
+                f"(no good answer: {', '.join(unanswered)})"
             )
+        return None
 
     def _tell_ready(self, name: str, since: float) -> None:
         self._tell(f"  ✓ {name:<16} {time.monotonic() - since:5.1f} s")
@@ -119,6 +132,10 @@ class BringUp:
     def _failure(self, name: str, reason: str) -> str:
         log = self._log_of(name)
         return f"{name} {reason}\n{log_tail(log)}\nLog: {log}"
+
+
+def _may_start(item: Program | Task, unready: set[str], lost: set[str]) -> bool:
+    return not (unready | lost) & set(item.needs) and not unready & set(item.follows)
 
 
 def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:

@@ -106,7 +106,7 @@ def _program(directory: Path, name: str, ports: Ports, command: tuple[str, ...],
         name=name,
         family=FAMILY,
         command=command,
-        needs=("nginx", "market_feed"),
+        follows=("nginx", "market_feed"),
         ports=(port,),
         ready=(Probe(ProbeKind.HTTP, port, ready_path),),
         environment={"GOMEMLIMIT": MEMORY_SOFT_LIMIT, "GOMAXPROCS": "1"},  # a guest on the traders' cores

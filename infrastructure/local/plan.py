@@ -58,12 +58,17 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One supervised process; `needs` are the families of programs, or tasks, that must be ready before."""
+    """One supervised process.
+
+    `needs` are the families of programs, or tasks, that must be ready before; `follows` those it starts after
+    whether they came up or not. It stops before all of them.
+    """
 
     name: str
     family: str
     command: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     ports: tuple[int, ...]
     ready: tuple[Probe, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +124,9 @@ def stop_waves(table: Iterable[Program]) -> tuple[tuple[str, ...], ...]:
     left = {program.name: program for program in table}
     waves: list[tuple[str, ...]] = []
     while left:
-        needed = {name for program in left.values() for name in _needed_names(program, left)}
+        needed = {
+            name for program in left.values() for name in _names_of((*program.needs, *program.follows), left)
+        }
         wave = tuple(name for name in left if name not in needed)
         assert wave, "the needs of the process table form a circle"
         waves.append(wave)
@@ -129,11 +136,11 @@ def stop_waves(table: Iterable[Program]) -> tuple[tuple[str, ...], ...]:
 
 def needed_programs(program: Program, table: Iterable[Program]) -> tuple[str, ...]:
     """Return the names in `table` that must be ready before `program` starts."""
-    return tuple(sorted(_needed_names(program, {other.name: other for other in table})))
+    return tuple(sorted(_names_of(program.needs, {other.name: other for other in table})))
 
 
-def _needed_names(program: Program, table: Mapping[str, Program]) -> set[str]:
-    return {name for name, other in table.items() if other.family in program.needs}
+def _names_of(families: Iterable[str], table: Mapping[str, Program]) -> set[str]:
+    return {name for name, other in table.items() if other.family in families}
 
 
 def _servers(
@@ -283,6 +290,10 @@ def _market_feed(ports: Ports, binaries: Binaries) -> Program:
     )
 
 
+NEEDED_BY_NGINX = tuple(service for service in SERVICES if service != "execute")
+"""EXECUTE is not ready while the exchange is away; alerts, exits among them, are taken all the same."""
+
+
 def _nginx(layout: Layout, ports: Ports, binaries: Binaries, replicas: int) -> Program:
     assert replicas >= 1
     return Program(
@@ -292,9 +303,12 @@ def _nginx(layout: Layout, ports: Ports, binaries: Binaries, replicas: int) -> P
             str(binaries.nginx), "-p", str(layout.nginx), "-c", str(layout.nginx / "nginx.conf"),
             "-g", "daemon off;",
         ),
-        needs=SERVICES,
+        needs=NEEDED_BY_NGINX,
+        follows=("execute",),
         ports=(ports.of("nginx"), *(ports.of(service) for service in SERVICES)),
-        ready=tuple(Probe(ProbeKind.HTTP, ports.of(name), "/health") for name in (*SERVICES, "nginx")),
+        ready=tuple(
+            Probe(ProbeKind.HTTP, ports.of(name), "/health") for name in (*NEEDED_BY_NGINX, "nginx")
+        ),
         directory=layout.nginx,
         stop_signal="QUIT",  # finishes the requests it holds
     )  # fmt: skip

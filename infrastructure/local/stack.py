@@ -132,8 +132,10 @@ class LocalStack:
             self._configure(table, count, overrides or {}, binaries, watched=watched)
             self._refuse_foreign_ports(chosen, was_running=bool(running))
             prober = Prober(self.settings(), binaries)
-            self._bring_up(prober).run(chosen, self._tasks(chosen, binaries))
-            self._front_door(binaries).configure(self.settings(), count)
+            try:
+                self._bring_up(prober).run(chosen, self._tasks(chosen, binaries))
+            finally:  # what is not there yet may come later
+                self._front_door(binaries).configure(self.settings(), count)
 
     def roll(self, names: Iterable[str] = (), *, with_gap: bool = False) -> None:
         """Restart instances one after the other, each out of nginx first, with today's code and settings.

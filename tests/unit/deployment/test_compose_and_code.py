@@ -131,8 +131,12 @@ def test_a_container_waits_for_what_its_program_needs(family: str) -> None:
     assert set(needs(container(family))) - {"secrets"} == wanted
 
 
-def test_nginx_waits_for_every_service() -> None:
-    assert set(needs(container("nginx"))) == set(PLAN["nginx"].needs)
+def test_nginx_opens_without_execute_and_stops_before_every_service() -> None:
+    waits = needs(container("nginx"))
+    assert {name for name, condition in waits.items() if condition == "service_healthy"} == set(
+        PLAN["nginx"].needs
+    )
+    assert set(waits) == {*PLAN["nginx"].needs, *PLAN["nginx"].follows}
 
 
 @pytest.mark.parametrize("family", sorted(set(PLAN) - {"epmd"}))

@@ -10,7 +10,7 @@ from infrastructure.local.bring_up import CRASHES_MAX, BringUp, StartError, Task
 from infrastructure.local.plan import Probe, ProbeKind, Program
 from infrastructure.local.supervision import ProcessInfo, Supervisor
 
-PORTS = {"server": 1, "service": 2, "door": 3}
+PORTS = {"server": 1, "service": 2, "door": 3, "chat": 4}
 
 
 def program(name: str, *needs: str) -> Program:
@@ -103,6 +103,17 @@ def test_a_program_that_keeps_crashing_is_given_up_long_before_its_time_is_over(
     with pytest.raises(StartError, match="server ends right after it starts"):
         bring_up(supervisor, tmp_path).run([patient], [])
     assert supervisor.looks == CRASHES_MAX + 1
+
+
+def test_what_does_not_need_a_failed_program_comes_up_and_what_does_is_left_out(tmp_path: Path) -> None:
+    supervisor = InstantSupervisor(crashing="service")
+    table = [program("door", "server"), program("service"), program("server"), program("chat", "service")]
+    after_chat = replace(program("door", "chat"), name="after_chat", family="after_chat")
+    watcher = replace(program("door"), name="watcher", family="watcher", follows=("service", "chat"))
+    with pytest.raises(StartError, match="service ends right after it starts"):
+        bring_up(supervisor, tmp_path).run([watcher, *table, after_chat], [])
+    assert sorted(supervisor.started[:-1]) == ["door", "server", "service"]
+    assert supervisor.started[-1] == "watcher", "it follows, whether they came up or not"
 
 
 def test_a_failing_task_stops_the_start(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.monitoring import FAMILY, monitoring_programs, targets
-from infrastructure.local.plan import Program, needed_programs, select, stop_waves
+from infrastructure.local.plan import Program, select, stop_waves
 from infrastructure.local.ports import REPLICAS_MAX, SERVICES, Ports
 from infrastructure.monitoring.targets import JOBS, Named, alertmanager_values, prometheus_values
 from infrastructure.templates import fill_template
@@ -39,9 +39,8 @@ def test_it_starts_last_and_stops_first_so_that_neither_looks_like_a_trouble() -
     watching = {program.name for program in whole_table() if program.family == FAMILY}
     assert watching == {"prometheus", "alertmanager", "node_exporter"}
     for program in whole_table():
-        assert (needed_programs(program, whole_table()) == ("market_feed", "nginx")) == (
-            program.name in watching
-        )
+        assert (program.follows == ("nginx", "market_feed")) == (program.name in watching)
+        assert not (program.needs and program.name in watching), "what failed to start must be watched too"
     assert set(stop_waves(whole_table())[0]) == watching
 
 
