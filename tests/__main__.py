@@ -46,8 +46,8 @@ STATIC = (
     Step("imports", (str(Path(sys.executable).parent / "lint-imports"),)),
 )
 LANES = (
-    Lane("parts", ("unit", "property", "architecture", "integration"), STATIC),
-    Lane("whole", ("contract", "e2e", "chaos")),
+    Lane("parts", ("unit", "integration")),
+    Lane("whole", ("property", "architecture", "contract", "e2e", "chaos"), STATIC),
 )
 TIERS = tuple(tier for lane in LANES for tier in lane.tiers)
 
