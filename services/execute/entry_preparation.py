@@ -11,7 +11,7 @@ from decimal import Decimal
 from services.execute import execution_rules
 from services.execute.exit_flow import ExitFlow
 from services.execute.leverage_manager import MarginSetup, SetupStep, setup_steps
-from services.execute.order_state import HAS_POSITION, Entry, EntryState, why_void
+from services.execute.order_state import HAS_POSITION, MAY_HAVE_POSITION, Entry, EntryState, why_void
 from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, Sleep
 from shared.clock import Clock
 from shared.market import Instrument
@@ -93,7 +93,7 @@ class EntryPreparation:
             others = [
                 each
                 for each in await self._store.unfinished_on(entry.symbol)
-                if each.side is not entry.side and _holds_symbol(each)
+                if each.side is not entry.side and each.state in MAY_HAVE_POSITION
             ]
             for other in others:
                 if other.state in HAS_POSITION:
@@ -114,10 +114,7 @@ class EntryPreparation:
         if reason is None and exited_at is not None and exited_at >= entry.approval.signal_received_at:
             reason = "superseded"
         if reason is None:
-            others = [each for each in await self._store.unfinished_on(entry.symbol) if _holds_symbol(each)]
-            reason = "symbol_busy" if others else "approval_expired"  # by the database's clock
+            others = await self._store.unfinished_on(entry.symbol)
+            is_taken = any(each.state in MAY_HAVE_POSITION for each in others)
+            reason = "symbol_busy" if is_taken else "approval_expired"  # by the database's clock
         return reason
-
-
-def _holds_symbol(entry: Entry) -> bool:
-    return entry.state in HAS_POSITION or entry.state is EntryState.SENDING

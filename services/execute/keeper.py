@@ -13,7 +13,7 @@ from services.execute import account_gauges
 from services.execute.binance_client import BinanceClient
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
-from services.execute.order_state import HAS_POSITION, Entry
+from services.execute.order_state import MAY_HAVE_POSITION, Entry
 from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import Gap, UserStream
@@ -118,11 +118,14 @@ class Keeper:
         A newer one replaces it, so a lost one is not owed to anybody; but RISK approves nothing without.
         """
         taken_at = self._clock()
+        # Before and after: what is recorded or ends while the exchange answers is not taken for a stranger's.
+        before = await self._store.unfinished()
         account, positions = await asyncio.gather(self._exchange.account(), self._exchange.positions())
         # Symbol by symbol: asking for all at once weighs as much as forty symbols.
         of_each = await asyncio.gather(*(self._exchange.open_algos(each.symbol) for each in positions))
         algos = tuple(algo for algos in of_each for algo in algos)
-        entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
+        known = (*before, *await self._store.unfinished())
+        entries = [each for each in known if each.state in MAY_HAVE_POSITION]
         snapshot = _snapshot(taken_at, account, positions, algos, entries, self._installation)
         await self._store.record_snapshot(snapshot)
         if self._holds:

@@ -20,6 +20,7 @@ from services.execute.order_state import (
     FINAL,
     HAS_POSITION,
     LOST_REASON,
+    MAY_HAVE_POSITION,
     Control,
     Entry,
     EntryState,
@@ -34,8 +35,6 @@ from shared.values import CloseReason, TradingState
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-_HOLDS_SYMBOL = HAS_POSITION | {EntryState.SENDING}
 
 
 class Journal:
@@ -338,7 +337,9 @@ class MemoryEntries:
         return entry.state is EntryState.FAILED and self.ended[entry.signal_id].reason == LOST_REASON
 
     def _is_busy(self, symbol: str) -> bool:
-        return any(each.symbol == symbol and each.state in _HOLDS_SYMBOL for each in self.entries.values())
+        return any(
+            each.symbol == symbol and each.state in MAY_HAVE_POSITION for each in self.entries.values()
+        )
 
     def _change(self, tx: Journal, entry: Entry, **changes: Any) -> Entry:
         changed = msgspec.structs.replace(entry, version=entry.version + 1, **changes)

@@ -37,6 +37,8 @@ TRANSITIONS: dict[EntryState, frozenset[EntryState]] = {
 }
 
 HAS_POSITION = frozenset({EntryState.FILLED, EntryState.PROTECTED, EntryState.CLOSING})
+MAY_HAVE_POSITION = HAS_POSITION | {EntryState.SENDING}
+"""With a sent order a position may stand that is not recorded yet: the symbol is taken, the position ours."""
 FINAL = frozenset({EntryState.CLOSED, EntryState.EXPIRED, EntryState.FAILED})
 """Nothing more is done. Only one thing still leads out: an order given up as unknown that filled after all is
 adopted, failed → filled (P6).

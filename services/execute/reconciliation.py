@@ -10,7 +10,7 @@ any more stays while a position stands that it protects: our books may be the on
 from collections.abc import Sequence
 from enum import StrEnum
 
-from services.execute.order_state import HAS_POSITION, Entry, EntryState
+from services.execute.order_state import MAY_HAVE_POSITION, Entry, EntryState
 from services.execute.venue import AlgoReport, OrderReport, OrderSide, VenuePosition
 from shared import ids
 from shared.values import Value
@@ -135,7 +135,7 @@ def _positions_without_entry(
 
 
 def _alive(entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.state in HAS_POSITION or entry.state is EntryState.SENDING]
+    return [entry for entry in entries if entry.state in MAY_HAVE_POSITION]
 
 
 def _unowned(view: VenueView, entries: Sequence[Entry]) -> list[VenuePosition]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.phoenix import Phoenix
+from tests.eventually import eventually
 
 BASES = ("BTC", "ETH", "BNB", "ADA", "DOGE", "XRP", "SOL", "AVAX", "DOT", "LINK")
 ONE_PER_SYMBOL = ("symbol_busy", "already_open")
@@ -55,11 +56,16 @@ async def test_twenty_alerts_at_once_open_what_the_binding_limit_allows(
     held = await limited.held()
     assert len(held.positions) == len(opened)
     assert len(held.algos) == 2 * len(opened), "each with its stop and its target"
-    status = await limited.risk()
-    assert len(status["reservations"]) == len(opened)
+    status = await eventually(lambda: _all_settled(limited, len(opened)), what="as many reservations")
     used = next(each for each in status["limits"] if each["name"] == limit)
     assert Decimal(used["used"]) <= Decimal(used["limit"]) * SINCE_APPROVAL, "the limit held at each approval"
     assert await _one_more(limited) == (False, limit), "and it is used up"
+
+
+async def _all_settled(phoenix: Phoenix, opened: int) -> dict[str, Any] | None:
+    """Return RISK's status once it has heard of every end that BRAIN has heard of."""
+    status = await phoenix.risk()
+    return status if len(status["reservations"]) == opened else None
 
 
 async def test_without_another_limit_every_symbol_opens_once(phoenix: Phoenix) -> None:

@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from services.execute.keeper import Keeper
+from services.execute.order_state import EntryState
 from services.execute.reconciliation import Correction, CorrectionKind
 from services.execute.user_stream import Gap
-from services.execute.venue import OrderEvent
+from services.execute.venue import OrderEvent, VenueAccount, VenuePosition
 from shared.errors import ExchangeUnavailable
+from shared.values import Side
 from tests.twins.execution import until
+from tests.unit.execute.builders import BTC, NOON, PRICE, QUANTITY, entry
 
 
 class Lease:
@@ -127,3 +131,40 @@ async def test_end_that_only_reconciliation_saw_speaks_against_the_stream(
     flow.corrections = [Correction(kind=kind, subject="sig-1", symbol="AUSDT", detail="")]
     await keeper(flow, stream).reconcile()
     assert stream.contradicted is contradicted
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((EntryState.SENDING,), (EntryState.SENDING,)),
+        ((EntryState.SENDING,), (EntryState.FILLED,)),
+        ((), (EntryState.SENDING,)),
+        ((EntryState.CLOSING,), ()),
+    ],
+)
+async def test_a_position_is_ours_before_its_fill_is_recorded_and_while_it_ends(
+    before: tuple[EntryState, ...], after: tuple[EntryState, ...]
+) -> None:
+    looks = [[entry(state) for state in states] for states in (before, after)]
+    position = VenuePosition(
+        symbol=BTC,
+        side=Side.LONG,
+        quantity=QUANTITY,
+        entry_price=PRICE,
+        mark_price=PRICE,
+        liquidation_price=Decimal(47_700),
+        margin_usdt=Decimal(250),
+        notional_usdt=QUANTITY * PRICE,
+        unrealised_pnl_usdt=Decimal(0),
+    )
+    account = VenueAccount(wallet_usdt=Decimal(1000), equity_usdt=Decimal(1000), available_usdt=Decimal(750))
+    exchange: Any = AsyncMock(account=AsyncMock(return_value=account))
+    exchange.positions.return_value, exchange.open_algos.return_value = (position,), ()
+    store: Any = AsyncMock(unfinished=AsyncMock(side_effect=looks))
+    nothing: Any = AsyncMock()
+    made = Keeper(nothing, nothing, exchange, nothing, store, nothing, "test", lambda: NOON)
+
+    assert await made.tell_account()
+
+    (snapshot,) = store.record_snapshot.await_args.args
+    assert [each.signal_id for each in snapshot.positions] == [entry().signal_id], "not a stranger's"
