@@ -311,7 +311,7 @@ class LocalStack:
         ]
 
     def _refuse_foreign_ports(self, chosen: Iterable[Program], *, was_running: bool) -> None:
-        """Fail early and name who holds a port that one of our stopped programs needs."""
+        """Fail early and name who holds a port that we need; a supervisor just launched for this ends too."""
         processes = self._supervisor.processes()
         wanted = [port for program in chosen if not processes[program.name].pid for port in program.ports]
         taken = [port for port in wanted if not is_port_free(port)]

@@ -35,7 +35,7 @@ class Rendering:
     def __init__(self, sources: Sources, assets: Assets, clock: Clock) -> None:
         self._sources = sources
         self._clock = clock
-        self._broken: set[Page] = set()
+        self._broken: set[View] = set()
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
@@ -70,24 +70,22 @@ class Rendering:
         """
         wanted = {name for view in several for part in views.parts_of(view) for name in part.asks}
         await self._sources.look(sorted(wanted))
-        rendered = {}
+        rendered, broken = {}, set()
         for view in several:
             match await attempt(self._live_view(view)):
                 case Done(parts):
                     rendered[view] = parts
-                    self._broken.discard(view.page)
                 case Failed(error):
-                    self._report(view, error)
+                    broken.add(view)
+                    if view not in self._broken:  # told once, not every second
+                        _log.error(
+                            "dashboard_view_not_rendered", page=view.page, error=repr(error), exc_info=error
+                        )
+        self._broken = broken
         return rendered
 
     async def _live_view(self, view: View) -> Mapping[str, str]:
         return {**await self.parts(view), **await self._numbers(view)}
-
-    def _report(self, view: View, error: BaseException) -> None:
-        """Tell of a page that fails once, not every second."""
-        if view.page not in self._broken:
-            self._broken.add(view.page)
-            _log.error("dashboard_view_not_rendered", page=view.page, error=repr(error), exc_info=error)
 
     async def page(self, view: View, template: str = "page.html", **values: Any) -> str:
         """Return a whole page with the newest of everything."""
