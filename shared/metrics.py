@@ -45,6 +45,9 @@ SIGNAL_OUTCOMES = Counter(
 SIGNAL_DUPLICATES = Counter("phoenix_signal_duplicates_total", "Alerts recognised as already received.")
 SIGNALS_OVERDUE = Gauge("phoenix_signals_overdue", "Accepted signals that should have an outcome by now.")
 
+ROWS_PRUNED = Counter(
+    "phoenix_rows_pruned_total", "Old rows deleted, or months of rows dropped, by kind.", ["rows"]
+)
 MESSAGES_PUBLISHED = Counter(
     "phoenix_messages_published_total", "Messages confirmed by the broker.", ["exchange", "routing_key"]
 )

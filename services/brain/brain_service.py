@@ -15,7 +15,7 @@ from services.brain.rate_limit import RateLimit
 from services.brain.shared_windows import SharedWindows
 from services.brain.signal_analyzer import SCORERS, Minimums
 from services.brain.signals_api import add_analyze, add_reads
-from services.brain.store import BrainReads, BrainStore
+from services.brain.store import BrainReads, BrainStore, retention
 from services.brain.webhook import Intake, add_webhook
 from shared import metrics, topology
 from shared.api_docs import describe
@@ -28,6 +28,7 @@ from shared.market_data import MarketReader
 from shared.outbox import Outbox
 from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
+from shared.retention import Retention
 
 DESCRIPTION = (
     "Takes TradingView alerts in durably, scores entries, passes exits on without delay, and keeps the story"
@@ -49,6 +50,7 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("known_symbols", symbols.follow)
     runtime.spawn("housekeeping", housekeeping.run)
+    runtime.spawn("retention", Retention(database, retention(settings.signals_kept_days)).keep)
     await _consume(runtime, settings, flow, publisher)
     runtime.on_drain(outbox.flush_marks)
 

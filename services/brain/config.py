@@ -46,6 +46,13 @@ class BrainSettings(Settings):
         le=3600,
         description="How long an alert without id and time counts as a repetition of an equal one, seconds.",
     )
+    signals_kept_days: int = Field(
+        365,
+        ge=31,
+        le=36_500,
+        description="Signals that ended longer ago are deleted, with scores, decisions and story, days;"
+        " trades stay: PHOENIX_TRADES_KEPT_DAYS.",
+    )
     outcome_due_s: int = Field(
         120,
         ge=10,

@@ -86,6 +86,52 @@ WITH forgotten AS (
 )
 SELECT count(*) FROM forgotten
 
+-- name: prune_story
+-- Months that are over; the function belongs to the schema's owner, because services may not drop tables.
+SELECT keep_story($1)
+
+-- name: prune_signals
+-- A signal that has not ended stays: the watchdog points at it.
+WITH old AS (
+    SELECT signals.signal_id FROM signals JOIN outcomes USING (signal_id)
+    WHERE received_at < now() - make_interval(days => $1)
+    ORDER BY received_at LIMIT 500
+), forgotten_outcomes AS (
+    DELETE FROM outcomes USING old WHERE outcomes.signal_id = old.signal_id
+), forgotten_keys AS (
+    DELETE FROM signal_keys USING old WHERE signal_keys.signal_id = old.signal_id
+), forgotten_duplicates AS (
+    DELETE FROM duplicates USING old WHERE duplicate_of = old.signal_id
+), forgotten_positions AS (
+    DELETE FROM open_positions USING old WHERE open_positions.signal_id = old.signal_id AND NOT is_open
+), forgotten AS (
+    DELETE FROM signals USING old WHERE signals.signal_id = old.signal_id RETURNING true
+)
+SELECT count(*) FROM forgotten
+
+-- name: prune_outcomes
+-- Of signals that were never recorded: what arrived was not readable.
+WITH forgotten AS (
+    DELETE FROM outcomes WHERE signal_id IN (
+        SELECT signal_id FROM outcomes
+        WHERE decided_at < now() - make_interval(days => $1)
+          AND NOT EXISTS (SELECT FROM signals WHERE signals.signal_id = outcomes.signal_id)
+        ORDER BY decided_at LIMIT 500
+    ) RETURNING true
+)
+SELECT count(*) FROM forgotten
+
+-- name: prune_trades
+-- The odds are taken from the newest trades, however old those are.
+WITH forgotten AS (
+    DELETE FROM closed_trades WHERE closed_at < (
+        SELECT least(now() - make_interval(days => $1), min(closed_at)) FROM (
+            SELECT closed_at FROM closed_trades ORDER BY closed_at DESC, signal_id LIMIT 1000
+        ) AS newest
+    ) RETURNING true
+)
+SELECT count(*) FROM forgotten
+
 -- name: recent_signals
 SELECT signals.signal_id, received_at, symbol, action, strategy, origin, confidence,
        (analysis ->> 'phoenix95_score')::numeric AS phoenix95_score,
@@ -105,9 +151,11 @@ WHERE signals.signal_id = $1
 SELECT duplicate_of FROM duplicates WHERE signal_id = $1
 
 -- name: story
+-- A message that was published twice with two times is one part of the story: the first counts.
 SELECT event_id, causation_id, schema, producer, occurred_at, payload
-FROM story
-WHERE correlation_id = $1
+FROM (
+    SELECT DISTINCT ON (event_id) * FROM story WHERE correlation_id = $1 ORDER BY event_id, id
+) AS messages
 ORDER BY occurred_at, id
 LIMIT $2
 

@@ -15,6 +15,7 @@ from services.brain.ports import Overdue
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import Envelope
+from shared.retention import Kept
 from shared.values import Analysis, OutcomeKind, Signal
 
 STORY_MESSAGES_MAX = 1_000
@@ -190,3 +191,13 @@ class BrainReads:
                 for hour, outcomes in by_hour.items()
             ],
         }
+
+
+def retention(signals_kept_days: int) -> tuple[Kept, ...]:
+    """Return what BRAIN's record keeps for how long."""
+    return (
+        Kept("story", _SQL["prune_story"], signals_kept_days),
+        Kept("signals", _SQL["prune_signals"], signals_kept_days),
+        Kept("outcomes", _SQL["prune_outcomes"], signals_kept_days),
+        Kept("trades", _SQL["prune_trades"], signals_kept_days),
+    )

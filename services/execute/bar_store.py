@@ -15,13 +15,8 @@ ON CONFLICT (symbol, opened_at) DO UPDATE
 SET open = EXCLUDED.open, high = EXCLUDED.high, low = EXCLUDED.low, close = EXCLUDED.close, volume =
 EXCLUDED.volume
 """
-_PRUNE = """
-DELETE FROM bars WHERE (symbol, opened_at) IN (
-    SELECT symbol, opened_at FROM bars WHERE opened_at < now() - make_interval(days => $1) LIMIT $2
-)
-"""
-PRUNED_AT_ONCE_MAX = 10_000
-"""It is called every minute, so that a long history given up is gone within hours and no delete is long."""
+_PRUNE = "SELECT keep_bars($1)"
+"""The function belongs to the schema's owner, because services may not drop tables."""
 
 
 class BarStore:
@@ -46,5 +41,5 @@ class BarStore:
         )
 
     async def prune(self, kept_days: int) -> None:
-        """Delete bars older than `kept_days`, at most `PRUNED_AT_ONCE_MAX` of them."""
-        await self._database.execute(_PRUNE, kept_days, PRUNED_AT_ONCE_MAX)
+        """Drop the months of bars that are older than `kept_days`, and make the next ones."""
+        await self._database.execute(_PRUNE, kept_days)

@@ -82,6 +82,13 @@ class ExecuteSettings(ExchangeSettings):
     snapshot_interval_s: Decimal = Field(
         Decimal(5), ge=1, le=10, description="How often RISK is told the account as it is, s."
     )
+    trades_kept_days: int = Field(
+        3_650,
+        ge=365,
+        le=36_500,
+        description="Entries that ended longer ago are deleted, with orders and fills, days; mind what"
+        " your tax office asks for.",
+    )
     equity_kept_days: int = Field(
         180, ge=31, le=3_650, description="Points of the equity curve older than this are deleted, days."
     )

@@ -12,7 +12,6 @@ from services.execute.entry_flow import EntryFlow
 from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
-from services.execute.housekeeping import Housekeeping
 from services.execute.keeper import Keeper
 from services.execute.market_view import MarketView
 from services.execute.preflight import Preflight
@@ -21,7 +20,7 @@ from services.execute.queue_consumer import consumers
 from services.execute.reconciliation import CorrectionKind
 from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
-from services.execute.store import ExecuteStore
+from services.execute.store import ExecuteStore, retention
 from services.execute.user_stream import UserStream
 from shared import metrics
 from shared.api_docs import describe
@@ -34,6 +33,7 @@ from shared.market_data import MarketReader
 from shared.outbox import Outbox
 from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
+from shared.retention import Retention
 from shared.stream_processor import LatestTicks
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
 from shared.values import CloseReason
@@ -77,7 +77,8 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("exchange_clock", exchange.clock.keep)
     runtime.spawn("rescue", Rescue(store, entries, exits).watch)
-    runtime.spawn("pruner", Housekeeping(store, settings.equity_kept_days).prune)
+    kept = retention(settings.trades_kept_days, settings.equity_kept_days)
+    runtime.spawn("retention", Retention(database, kept).keep)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in

@@ -140,14 +140,23 @@ INSERT INTO equity_snapshots (taken_at, wallet_usdt, equity_usdt, available_usdt
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 
--- name: prune_snapshots
--- By range, so that the index is used whatever the planner thinks of so many rows.
-DELETE FROM equity_snapshots WHERE taken_at <= (
-    SELECT max(taken_at) FROM (
-        SELECT taken_at FROM equity_snapshots WHERE taken_at < now() - make_interval(days => $1)
-        ORDER BY taken_at LIMIT $2
-    ) AS oldest
+-- name: prune_equity
+-- Months that are over; the function belongs to the schema's owner, because services may not drop tables.
+SELECT keep_equity($1)
+
+-- name: prune_trades
+WITH old AS (
+    SELECT signal_id FROM entries
+    WHERE created_at < now() - make_interval(days => $1) AND state IN ('closed', 'expired', 'failed')
+    ORDER BY created_at LIMIT 500
+), forgotten_fills AS (
+    DELETE FROM fills USING old WHERE fills.signal_id = old.signal_id
+), forgotten_orders AS (
+    DELETE FROM orders USING old WHERE orders.signal_id = old.signal_id
+), forgotten AS (
+    DELETE FROM entries USING old WHERE entries.signal_id = old.signal_id RETURNING true
 )
+SELECT count(*) FROM forgotten
 
 -- name: orders
 SELECT client_id, signal_id, role, symbol, side, order_type, quantity, price, trigger_price, status,

@@ -21,6 +21,7 @@ from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import AccountSnapshot, TradeApproved, TradingStateChanged
+from shared.retention import Kept
 from shared.values import CloseReason, Side, TradingState
 
 QUERIES = load_queries(Path(__file__).parent / "queries.sql")
@@ -258,10 +259,6 @@ class ExecuteStore:
             len(snapshot.positions),
         )
 
-    async def prune_snapshots(self, kept_days: int, rows_max: int) -> None:
-        """Delete the oldest of the account's snapshots older than `kept_days`, at most `rows_max`."""
-        await self._database.execute(QUERIES["prune_snapshots"], kept_days, rows_max)
-
     async def orders(self, limit: int) -> list[dict[str, Any]]:
         """Return our newest orders."""
         return [
@@ -313,3 +310,11 @@ def _columns(signal_id: str, books: ClosedBooks) -> list[list[Any]]:
         [each.realised_pnl_usdt for each in fills],
         [each.filled_at for each in fills],
     ]
+
+
+def retention(trades_kept_days: int, equity_kept_days: int) -> tuple[Kept, ...]:
+    """Return what EXECUTE's record keeps for how long."""
+    return (
+        Kept("equity", QUERIES["prune_equity"], equity_kept_days),
+        Kept("trades", QUERIES["prune_trades"], trades_kept_days),
+    )

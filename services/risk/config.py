@@ -21,6 +21,14 @@ class RiskSettings(Settings):
         description='Single limits over the profile, as JSON: {"positions_max": 5}; names as in GET /status.',
     )
 
+    signals_kept_days: int = Field(
+        365,
+        ge=31,
+        le=36_500,
+        description="Signals that ended longer ago are deleted, with scores, decisions and story, days;"
+        " trades stay: PHOENIX_TRADES_KEPT_DAYS.",
+    )
+
     def limits(self) -> Limits:
         """Return the profile with the single limits on top.
 

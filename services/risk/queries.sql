@@ -94,3 +94,22 @@ SET value = EXCLUDED.value, changed_by = EXCLUDED.changed_by, changed_at = now()
 
 -- name: audit
 INSERT INTO audit_log (actor, act, detail) VALUES ($1, $2, $3)
+
+-- name: prune_decisions
+WITH old AS (
+    SELECT signal_id FROM decisions WHERE decided_at < now() - make_interval(days => $1)
+    ORDER BY decided_at LIMIT 1000
+), forgotten AS (
+    DELETE FROM decisions USING old WHERE decisions.signal_id = old.signal_id RETURNING true
+)
+SELECT count(*) FROM forgotten
+
+-- name: prune_reservations
+WITH old AS (
+    SELECT signal_id FROM reservations
+    WHERE state = 'released' AND released_at < now() - make_interval(days => $1)
+    ORDER BY released_at LIMIT 1000
+), forgotten AS (
+    DELETE FROM reservations USING old WHERE reservations.signal_id = old.signal_id RETURNING true
+)
+SELECT count(*) FROM forgotten

@@ -9,7 +9,7 @@ from services.risk.flow import RiskFlow
 from services.risk.market_view import MarketView
 from services.risk.operator_api import OperatorApi
 from services.risk.profiles import LimitFault
-from services.risk.store import RiskStore
+from services.risk.store import RiskStore, retention
 from services.risk.stream_processor import Inbound
 from shared.api_docs import describe
 from shared.clock import utc_now
@@ -21,6 +21,7 @@ from shared.market_data import MarketReader
 from shared.outbox import Outbox
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
+from shared.retention import Retention
 from shared.stream_processor import LatestTicks
 
 DESCRIPTION = (
@@ -53,6 +54,7 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
     await _require_usable_overrides(flow)
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("retention", Retention(database, retention(settings.signals_kept_days)).keep)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("correlations", market.keep_warm)
     gauges = BookGauges(flow, market)

@@ -17,6 +17,7 @@ from services.risk.profiles import Limits
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.money import stored
+from shared.retention import Kept
 
 _QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 _MINUTE = timedelta(seconds=60)
@@ -139,3 +140,11 @@ def _columns(reservation: Reservation) -> tuple[object, ...]:
         risk_usdt=stored(reservation.risk_usdt),
     )
     return msgspec.structs.astuple(rounded)
+
+
+def retention(signals_kept_days: int) -> tuple[Kept, ...]:
+    """Return what RISK's record keeps for how long."""
+    return (
+        Kept("decisions", _QUERIES["prune_decisions"], signals_kept_days),
+        Kept("reservations", _QUERIES["prune_reservations"], signals_kept_days),
+    )
