@@ -4,6 +4,7 @@ It must never guess: an unknown schema, an unknown field, a naive time, or money
 string is a `MessageFault`.
 """
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, reduce
@@ -16,12 +17,20 @@ import msgspec
 from shared import ids
 from shared.errors import MessageFault
 from shared.models import MESSAGES, Envelope, Message
+from shared.money import CARRIED_EXPONENT_MAX
 from shared.values import UtcTime
 
 BODY_BYTES_MAX = 256 * 1024
 
-_DecimalText = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?\Z")]
+_EXPONENT_DIGITS = len(str(CARRIED_EXPONENT_MAX))
+_DecimalText = Annotated[
+    str, msgspec.Meta(pattern=rf"\A-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{{1,{_EXPONENT_DIGITS}}})?\Z")
+]
 """A finite decimal as our encoder writes it: no JSON number (a float's noise), no NaN, no `1_000`."""
+
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_REPLACED = rb"\1" + "\ufffd".encode()
+"""PostgreSQL keeps no NUL in a text, so no message carries one: whoever stored it would fail for ever."""
 
 
 @cache
@@ -87,13 +96,17 @@ def envelop(
 
 
 def encode(envelope: Envelope) -> bytes:
-    """Return the envelope as JSON bytes."""
-    return _ENCODER.encode(envelope)
+    """Return the envelope as JSON bytes that every reader can decode and keep."""
+    return _storable(_ENCODER.encode(envelope))
 
 
 def encode_value(value: object) -> bytes:
     """Return any value of the vocabulary as JSON bytes (for jsonb columns and HTTP answers)."""
-    return _ENCODER.encode(value)
+    return _storable(_ENCODER.encode(value))
+
+
+def _storable(body: bytes) -> bytes:
+    return _NUL.sub(_REPLACED, body) if b"\\u0000" in body else body
 
 
 def decode(body: bytes) -> Envelope:

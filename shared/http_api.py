@@ -4,11 +4,11 @@ It must never know a route of a particular service.
 """
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any
 
-import msgspec
 import prometheus_client
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,7 @@ from shared.codec import encode_value
 from shared.errors import DependencyDown, ExchangeRefused
 from shared.host_names import may_be_asked
 from shared.lifecycle import Runtime
+from shared.storable import without_surrogates
 
 KEY_HEADER = "X-API-Key"
 ACTOR_HEADER = "X-Actor"
@@ -68,6 +69,8 @@ FOREIGN_NAME = Problem(
     "Ask with an IP address, localhost or a local name, such as http://127.0.0.1:8100: under a domain only "
     "/webhook, /health and /dashboard answer.",
 )
+NUL_IN_ADDRESS = Problem(HTTPStatus.BAD_REQUEST, "unusable address", "The address holds a NUL (%00).")
+_SLASHES = re.compile("/{2,}")
 
 
 def problem_response(problem: Problem) -> Response:
@@ -81,7 +84,10 @@ def problem_response(problem: Problem) -> Response:
     }
     headers = {"Retry-After": str(problem.retry_after_s)} if problem.status in (429, 503) else None
     return Response(
-        msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
+        encode_value(without_surrogates(body)),
+        status_code=problem.status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
     )
 
 
@@ -98,14 +104,18 @@ def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
         version="1",
         redoc_url=None,
         static_url=DOCS_FILES,
+        redirect_slashes=False,
     )
     _add_problem_handlers(app)
     app.add_middleware(LocalNamesOnly)
+    app.add_middleware(OneSpelling)  # outermost: whoever looks at the path looks at this one
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Alive: the event loop answers", tags=["process"])
     async def health() -> dict[str, str]:
         return {"status": "ok", "service": runtime.name, "instance": str(runtime.instance)}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get(
         "/ready", summary="Ready: every dependency answers and consumers are registered", tags=["process"]
     )
@@ -120,6 +130,28 @@ def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
         return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     return app
+
+
+class OneSpelling:
+    """Middleware: doubled and trailing slashes of a path mean nothing.
+
+    A redirect instead would send a webhook's secret back in its `Location`, and TradingView follows none. An
+    address with a NUL names nothing that a database could look for.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with the one spelling of its path."""
+        if scope["type"] == "http":
+            path = _SLASHES.sub("/", scope["path"])
+            scope["path"] = path.rstrip("/") or "/"
+            if "\0" in path or b"%00" in scope["query_string"]:
+                metrics.HTTP_REFUSED.labels(status="400").inc()
+                await problem_response(NUL_IN_ADDRESS)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class LocalNamesOnly:
@@ -153,7 +185,7 @@ def api_key_guard(expected: SecretStr) -> Callable[..., Awaitable[None]]:
                 "route"
             ].path  # the template: a caller must not be able to invent label values
             metrics.AUTH_FAILURES.labels(door=door).inc()
-            _log.warning("operator_key_refused", path=request.url.path)
+            _log.warning("operator_key_refused", path=door)
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "operator key missing or wrong",
@@ -193,13 +225,20 @@ def _add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def plain_http(_: Request, error: StarletteHTTPException) -> Response:
         title = HTTPStatus(error.status_code).phrase
-        response = problem_response(Problem(error.status_code, title, str(error.detail)))
-        response.headers.update(error.headers or {})
+        detail, headers = str(error.detail), dict(error.headers or {})
+        if allowed := headers.get("Allow", headers.get("allow")):
+            detail = f"This address takes {allowed} only."
+        elif error.status_code == HTTPStatus.NOT_FOUND and detail == title:
+            detail = "Nothing has this address; /docs lists what there is."
+        metrics.HTTP_REFUSED.labels(status=str(error.status_code)).inc()
+        response = problem_response(Problem(error.status_code, title, detail))
+        response.headers.update(headers)
         return response
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request_failed", path=request.url.path, error=repr(error))
+        route = request.scope.get("route")  # its template: a path may hold the webhook's secret
+        _log.error("request_failed", route=getattr(route, "path", None), error=repr(error))
         return problem_response(
             Problem(
                 500, "fault of ours", "What was asked may be done or not. The log of this service says more."

@@ -18,6 +18,16 @@ _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WEBHOOK_REQUESTS = Counter(
     "phoenix_webhook_requests_total", "Webhook requests by HTTP status and reason.", ["status", "reason"]
 )
+ALERTS_REFUSED = Counter(
+    "phoenix_alerts_refused_total",
+    "Alerts with the right secret that were refused, by reason and what was asked: entry, exit, unknown.",
+    ["reason", "action"],
+)
+HTTP_REFUSED = Counter(
+    "phoenix_http_refused_total",
+    "Requests that no route took (unknown path, wrong method, unusable address), by HTTP status.",
+    ["status"],
+)
 WEBHOOK_SECONDS = Histogram(
     "phoenix_webhook_duration_seconds", "Webhook received to answered (durable).", buckets=_FAST_S
 )

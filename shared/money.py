@@ -4,7 +4,7 @@ Everything rounds *against* ourselves: sizes down, margins up, stops so that the
 It must never see a float: floats belong to chart indicators and are converted there.
 """
 
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 
 ZERO = Decimal(0)
@@ -13,6 +13,12 @@ ONE = Decimal(1)
 CENT = Decimal("0.01")
 STORED_PLACES = Decimal("0.00000001")
 """What a NUMERIC(20,8) column keeps."""
+
+CARRIED_DIGITS = 28
+CARRIED_EXPONENT_MAX = 99
+"""What a message carries: so many digits, and no exponent of three. `codec` refuses anything else."""
+
+_CARRIED = Context(prec=CARRIED_DIGITS, rounding=ROUND_HALF_EVEN)
 
 
 class Rounding(StrEnum):
@@ -38,6 +44,18 @@ def round_to_tick(price: Decimal, tick: Decimal, rounding: Rounding) -> Decimal:
 def stored(amount: Decimal) -> Decimal:
     """Return `amount` as the database keeps it: eight decimal places."""
     return amount.quantize(STORED_PLACES, rounding=ROUND_HALF_EVEN)
+
+
+def carried(amount: Decimal) -> Decimal:
+    """Return a finite number from outside as every reader of our messages takes it.
+
+    What is too small for them is zero. `amount` is below 10^99: whoever reads it has a limit of his own.
+    """
+    rounded = _CARRIED.plus(amount)
+    if rounded.adjusted() < -CARRIED_EXPONENT_MAX + CARRIED_DIGITS or rounded == ZERO:
+        return ZERO
+    assert rounded.adjusted() <= CARRIED_EXPONENT_MAX
+    return rounded
 
 
 def plain(amount: Decimal) -> str:

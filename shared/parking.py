@@ -4,10 +4,12 @@ Without the first nobody would ever end the signal, because the one who should h
 second only foretells: the receiving services decide by themselves, as on the first day. Pure.
 """
 
+import re
 from datetime import datetime, timedelta
 
 from shared.codec import envelop
 from shared.models import (
+    AlertRaised,
     AnalysisCompleted,
     CloseRequested,
     Envelope,
@@ -15,11 +17,18 @@ from shared.models import (
     SignalReceived,
     TradeApproved,
 )
+from shared.symbols import could_be
 from shared.topology import RISK_ALERTS, Queue
-from shared.values import Action, OutcomeKind, Signal
+from shared.values import Action, OutcomeKind, Severity, Signal
 
 REASON = "parked"
 EVERY_SYMBOL = "*"
+UNKNOWN_SYMBOL = "unknown"
+UNREADABLE = "message_unreadable"
+
+_STORY = re.compile(rb'"correlation_id"\s*:\s*"((?:sig|req)-[a-z0-9]{1,40})"')
+_NAMED = re.compile(rb'"symbol"\s*:\s*"([^"\\]{1,160})"')
+_NO_WORK = re.compile(rb'"schema"\s*:\s*"trading\.state\.')
 
 
 def end_of_signal(envelope: Envelope, queue: Queue, now: datetime) -> Envelope | None:
@@ -38,10 +47,41 @@ def end_of_signal(envelope: Envelope, queue: Queue, now: datetime) -> Envelope |
             return None
     if not queue.carries_signals:
         return None
+    return _ended(signal_id, symbol, envelope.event_id, queue, now)
+
+
+def end_of_unreadable(body: bytes, queue: Queue, now: datetime) -> Envelope | None:
+    """Return the fact that ends the signal of a message that cannot be decoded, from what its envelope still
+    shows; an alert where it shows not even that; None for a queue of facts.
+    """
+    if not queue.carries_signals or _NO_WORK.search(body):
+        return None
+    story, named = _STORY.search(body), _NAMED.search(body)
+    if story is None:
+        return envelop(
+            AlertRaised(
+                severity=Severity.CRITICAL,
+                kind=UNREADABLE,
+                text=f"A message of {len(body)} bytes in {queue.name} is not readable, not even whose it was."
+                f" It is kept in {queue.dead}: look at it with `phoenix.py dlq show {queue.name}`. If it was"
+                " an exit, its position is still open.",
+            ),
+            correlation_id=f"alert-{UNREADABLE}",
+            causation_id=None,
+            occurred_at=now,
+            producer=queue.name,
+            discriminator=(queue.name, now.isoformat()),
+        )
+    symbol = named[1].decode(errors="replace") if named else ""
+    symbol = symbol if could_be(symbol) else UNKNOWN_SYMBOL
+    return _ended(story[1].decode(), symbol, None, queue, now)
+
+
+def _ended(signal_id: str, symbol: str, cause: str | None, queue: Queue, now: datetime) -> Envelope:
     return envelop(
         SignalEnded(signal_id=signal_id, symbol=symbol, outcome=OutcomeKind.FAILED, reason=REASON),
         correlation_id=signal_id,
-        causation_id=envelope.event_id,
+        causation_id=cause,
         occurred_at=now,
         producer=queue.name,
         discriminator=(REASON, queue.name),

@@ -342,8 +342,14 @@ class Consumer:
         metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="parked").inc()
 
     async def _end_signal(self, message: AbstractIncomingMessage, envelope: Envelope | None) -> None:
-        """Tell, before the message is parked, that its signal has failed; told twice, it counts once."""
-        ended = envelope and parking.end_of_signal(envelope, self._queue, utc_now())
+        """Tell, before the message is parked, that its signal has failed; told twice, it counts once.
+
+        Of a message that nobody can decode, its envelope tells enough.
+        """
+        if envelope is None:
+            ended = parking.end_of_unreadable(message.body, self._queue, utc_now())
+        else:
+            ended = parking.end_of_signal(envelope, self._queue, utc_now())
         if ended:
             failure = await self._patiently(message, lambda: self._publisher.send(ended))
             if failure is not None:

@@ -88,6 +88,7 @@ def _alert(document: Mapping[str, Any], words: StoryWords) -> Chapter:
         Line(", ".join(given)),
         Line(words("received", at=signal["received_at"])),
     ]
+    lines += [Line(words("dropped", what=each), Mark.CHANGED) for each in signal.get("dropped", ())]
     if document.get("duplicate_of"):
         lines.append(Line(words("repeat", signal=document["duplicate_of"]), Mark.CHANGED))
     return Chapter(words("alert", action=words.name(signal["action"]), symbol=signal["symbol"]), 0, lines)

@@ -28,6 +28,7 @@ PHRASES: Mapping[str, str] = {
     "given_macd": "MACD {value}",
     "origin": "{signal}, strategy {strategy}, from {origin}",
     "received": "received {at}",
+    "dropped": "not usable, so left out: {what}",
     "repeat": "a repeat of {signal}, whose story this is",
     "no_outcome": "No outcome yet",
     "on_its_way": "still on its way",

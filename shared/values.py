@@ -114,7 +114,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class Signal(Value, frozen=True, kw_only=True):
     """One normalised alert. Prices in USDT per base unit; `alert_text` is the body as sent, secrets
-    removed.
+    removed. `dropped` says which fields of an exit were not usable and why: it was carried out without them.
     """
 
     signal_id: str
@@ -132,6 +132,7 @@ class Signal(Value, frozen=True, kw_only=True):
     alert_time: UtcTime | None = None
     received_at: UtcTime
     alert_text: str
+    dropped: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # not on the wire unless something was
 
 
 class Factor(Value, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from services.brain.housekeeping import Housekeeping
 from services.brain.known_symbols import KnownSymbols
 from services.brain.message_publisher import CONFIRM_TIMEOUT_S, SignalPublisher
 from services.brain.rate_limit import RateLimit
+from services.brain.refused_alerts import REFUSED_ACTIONS, REFUSED_REASONS, RefusedAlerts
 from services.brain.shared_windows import SharedWindows
 from services.brain.signal_analyzer import SCORERS, Minimums
 from services.brain.signals_api import add_analyze, add_reads
@@ -56,9 +57,13 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
 
     metrics.from_zero(metrics.WEBHOOK_REQUESTS, "reason", ("rate_entries", "rate_exits"), status="429")
     metrics.from_zero(metrics.WEBHOOK_REQUESTS, "reason", ("broker",), status="503")
+    for action in REFUSED_ACTIONS:
+        metrics.from_zero(metrics.ALERTS_REFUSED, "reason", REFUSED_REASONS, action=action)
     app = create_app(runtime, "BRAIN", DESCRIPTION)
     rate_limit = RateLimit(SharedWindows(redis), settings.rate_limit_per_minute)
-    intake = _intake(runtime, settings, symbols, publisher, rate_limit)
+    refused = RefusedAlerts(publisher.send, runtime.holder, _secrets(settings), utc_now)
+    runtime.spawn("refusal_teller", refused.run)
+    intake = _intake(runtime, settings, symbols, publisher, rate_limit, refused)
     add_webhook(app, intake)
     add_analyze(app, flow, intake)
     add_reads(app, BrainReads(database), utc_now)
@@ -119,12 +124,11 @@ def _intake(
     symbols: KnownSymbols,
     publisher: Publisher,
     rate_limit: RateLimit,
+    refused: RefusedAlerts,
 ) -> Intake:
+    webhook_secret, api_key = _secrets(settings)
     return Intake(
-        keys=Keys(
-            webhook_secret=settings.webhook_secret.get_secret_value(),
-            api_key=settings.api_key.get_secret_value(),
-        ),
+        keys=Keys(webhook_secret=webhook_secret, api_key=api_key),
         instance=runtime.holder,
         known_symbols=symbols,
         confidence_default=settings.confidence_default,
@@ -133,7 +137,13 @@ def _intake(
         publisher=SignalPublisher(publisher, runtime.holder),
         rate_limit=rate_limit,
         trusted_proxies=settings.trusted_proxies,
+        note_refused=refused.note,
     )
+
+
+def _secrets(settings: BrainSettings) -> tuple[str, str]:
+    """Return the webhook's secret and the operator's key."""
+    return settings.webhook_secret.get_secret_value(), settings.api_key.get_secret_value()
 
 
 def main() -> None:

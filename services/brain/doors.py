@@ -39,11 +39,7 @@ def outer_doors(
     headers: Mapping[str, str], token: str | None, body: bytes, now: datetime, keys: Keys
 ) -> dict[str, bool]:
     """Return the doors that can be tried before the body is understood, and whether each opens."""
-    tried: dict[str, bool] = {}
-    if token is not None:
-        tried["path"] = same_secret(token, keys.webhook_secret)
-    if (api_key := headers.get("x-api-key")) is not None:
-        tried["api_key"] = same_secret(api_key, keys.api_key)
+    tried = header_doors(headers, token, keys)
     if (signature := headers.get("x-signature")) is not None:
         timestamp = headers.get("x-timestamp", "")
         tried["signature"] = _is_recent(timestamp, now) and same_secret(
@@ -52,11 +48,26 @@ def outer_doors(
     return tried
 
 
+def header_doors(headers: Mapping[str, str], token: str | None, keys: Keys) -> dict[str, bool]:
+    """Return the doors that can be tried when the body is not to be had, and whether each opens."""
+    tried: dict[str, bool] = {}
+    if token is not None:
+        tried["path"] = same_secret(token, keys.webhook_secret)
+    if (api_key := headers.get("x-api-key")) is not None:
+        tried["api_key"] = same_secret(api_key, keys.api_key)
+    return tried
+
+
 def body_door(fields: Mapping[str, object], keys: Keys) -> dict[str, bool]:
     """Return the body's door when the alert carries a secret, and whether it opens."""
     if SECRET_FIELD not in fields:
         return {}
     return {"body": same_secret(str(fields[SECRET_FIELD]), keys.webhook_secret)}
+
+
+def is_proven(tried: Mapping[str, bool]) -> bool:
+    """Tell whether a proof was presented, and none that is wrong."""
+    return bool(tried) and all(tried.values())
 
 
 def require_all(tried: Mapping[str, bool]) -> None:

@@ -147,6 +147,14 @@ SELECT signals.signal_id, signal, analysis, outcome, reason, decided_at
 FROM signals LEFT JOIN outcomes USING (signal_id)
 WHERE signals.signal_id = $1
 
+-- name: outcome_alone
+-- Of a signal that was parked before it could be recorded.
+SELECT outcomes.signal_id, outcome, reason, decided_at,
+       (SELECT payload ->> 'symbol' FROM story
+        WHERE correlation_id = $1 AND schema = 'signal.ended.v1' ORDER BY occurred_at LIMIT 1) AS symbol
+FROM outcomes
+WHERE outcomes.signal_id = $1
+
 -- name: original_of
 SELECT duplicate_of FROM duplicates WHERE signal_id = $1
 

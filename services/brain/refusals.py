@@ -6,7 +6,7 @@ It must never show a secret, nor say more to whoever does not have one than that
 import math
 from http import HTTPStatus
 
-from services.brain.alert_body import MASK, AlertFault, MalformedBody
+from services.brain.alert_body import AlertFault, MalformedBody, masked
 from services.brain.doors import DoorClosed
 from services.brain.rate_limit import Budget, Full
 from shared.errors import BrokerUnavailable
@@ -16,7 +16,19 @@ BODY_BYTES_MAX = 16 * 1024
 
 
 class BodyTooLarge(Exception):
-    """More bytes than an alert may have."""
+    """More bytes than an alert may have; `start` is what came of them."""
+
+    def __init__(self, start: bytes = b"") -> None:
+        super().__init__(f"more than {BODY_BYTES_MAX} bytes")
+        self.start = start
+
+
+class NoSuchAddress(Exception):
+    """Nothing below /webhook takes this method at this address; `allowed` are the methods it does take."""
+
+    def __init__(self, allowed: str | None) -> None:
+        super().__init__(allowed)
+        self.allowed = allowed
 
 
 class TooMany(Exception):
@@ -44,6 +56,10 @@ def problem_of(error: Exception, secrets: tuple[str, ...] = ()) -> tuple[Problem
             return Problem(HTTPStatus.BAD_REQUEST, "not a JSON object", detail), "malformed"
         case AlertFault(field=field):
             return _unfit(error, secrets), field
+        case NoSuchAddress(allowed=None):
+            return Problem(HTTPStatus.NOT_FOUND, "no such address", _ADDRESSES), "address"
+        case NoSuchAddress():
+            return Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", _ADDRESSES), "method"
         case TooMany(full=full):
             return _too_many(full), f"rate_{full.claim.budget}"
         case BrokerUnavailable():
@@ -51,6 +67,7 @@ def problem_of(error: Exception, secrets: tuple[str, ...] = ()) -> tuple[Problem
     raise error
 
 
+_ADDRESSES = "Send alerts with POST to /webhook/tradingview or /webhook/tradingview/{secret}."
 _PROOFS = (
     "Prove who you are with one of: the body field `secret`, the address /webhook/tradingview/{secret}, the"
     " header X-Signature (hex HMAC-SHA256 of X-Timestamp, a dot and the body), or the operator's X-API-Key."
@@ -85,9 +102,9 @@ def _unfit(fault: AlertFault, secrets: tuple[str, ...]) -> Problem:
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "alert does not fit",
-        _masked(str(fault), secrets),
+        masked(str(fault), secrets),
         field=fault.field,
-        given=None if fault.given is None else _masked(fault.given, secrets),
+        given=None if fault.given is None else masked(fault.given, secrets),
         advice=fault.advice,
     )
 
@@ -98,9 +115,3 @@ def _too_many(full: Full) -> Problem:
         limit=full.limit, sender=claim.sender, symbol=claim.symbol, wait_s=wait_s
     )
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests", detail, retry_after_s=wait_s)
-
-
-def _masked(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text

@@ -17,6 +17,7 @@ from services.brain.store import BrainReads
 from services.brain.webhook import Intake, read_body
 from shared.clock import Clock
 from shared.http_api import Problem, json_response, problem_response
+from shared.symbols import NoSymbol, symbol_of
 from shared.values import Action
 
 SIGNALS_PER_PAGE_MAX = 500
@@ -30,7 +31,7 @@ def add_reads(app: FastAPI, reads: BrainReads, clock: Clock) -> None:
     async def signals(
         limit: Annotated[int, Query(ge=1, le=SIGNALS_PER_PAGE_MAX)] = 50, symbol: str | None = None
     ) -> Response:
-        return json_response({"signals": await reads.recent(limit, symbol.upper() if symbol else None)})
+        return json_response({"signals": await reads.recent(limit, _named(symbol))})
 
     @app.get(
         "/signals/{signal_id}", summary="The whole story of a signal, from alert to P&L", tags=["signals"]
@@ -48,6 +49,13 @@ def add_reads(app: FastAPI, reads: BrainReads, clock: Clock) -> None:
     @app.get("/stats", summary="How signals ended, by outcome and by hour", tags=["signals"])
     async def stats(hours: Annotated[int, Query(ge=1, le=STATS_HOURS_MAX)] = 24) -> Response:
         return json_response(await reads.stats(clock() - timedelta(hours=hours)))
+
+
+def _named(symbol: str | None) -> str | None:
+    try:
+        return symbol_of(symbol) if symbol else None
+    except NoSymbol as unfit:
+        raise Problem(422, "no symbol", str(unfit)) from None
 
 
 def add_analyze(app: FastAPI, flow: BrainFlow, intake: Intake) -> None:

@@ -4,19 +4,21 @@ It knows how values become rows and rows become answers. It must never decide, a
 that its caller did not ask for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
 from services.brain.ports import Overdue
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import Envelope
+from shared.parking import UNKNOWN_SYMBOL
 from shared.retention import Kept
-from shared.values import Analysis, OutcomeKind, Signal
+from shared.values import Analysis, Origin, OutcomeKind, Signal
 
 STORY_MESSAGES_MAX = 1_000
 
@@ -164,7 +166,10 @@ class BrainReads:
         original: str | None = await self._database.fetch_value(_SQL["original_of"], signal_id)
         row = await self._database.fetch_row(_SQL["one_signal"], original or signal_id)
         if row is None:
-            return None
+            alone = await self._database.fetch_row(_SQL["outcome_alone"], signal_id)
+            if alone is None:
+                return None
+            row = dict(alone) | {"signal": _unread(alone), "analysis": None}
         story = await self._database.fetch(_SQL["story"], row["signal_id"], STORY_MESSAGES_MAX)
         ended = {name: row[name] for name in ("outcome", "reason", "decided_at")}
         return {
@@ -201,3 +206,15 @@ def retention(signals_kept_days: int) -> tuple[Kept, ...]:
         Kept("outcomes", _SQL["prune_outcomes"], signals_kept_days),
         Kept("trades", _SQL["prune_trades"], signals_kept_days),
     )
+
+
+def _unread(row: Mapping[str, Any]) -> dict[str, object]:
+    """Return what is known of a signal that was parked before it could be recorded."""
+    return {
+        "signal_id": row["signal_id"],
+        "origin": Origin.ALERT,
+        "strategy": UNKNOWN_SYMBOL,
+        "symbol": row["symbol"] or UNKNOWN_SYMBOL,
+        "action": UNKNOWN_SYMBOL,
+        "received_at": row["decided_at"],
+    }

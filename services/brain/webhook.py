@@ -6,8 +6,8 @@ wrong and what to do; TradingView re-sends after a 503 by itself. It must never 
 """
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -15,12 +15,28 @@ from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 
 from services.brain import webhook_docs
-from services.brain.alert_body import fields_of
-from services.brain.alerts import Receipt, signal_from
-from services.brain.doors import DoorClosed, Keys, body_door, outer_doors, require_all
+from services.brain.alert_body import AlertFields, MalformedBody, fields_of
+from services.brain.alerts import Receipt, signal_from, wanted
+from services.brain.doors import (
+    DoorClosed,
+    Keys,
+    body_door,
+    header_doors,
+    is_proven,
+    outer_doors,
+    require_all,
+)
 from services.brain.ports import AcceptsSignals
 from services.brain.rate_limit import Budget, Claim, RateLimit, claim_of
-from services.brain.refusals import BODY_BYTES_MAX, FAULTS, BodyTooLarge, TooMany, problem_of
+from services.brain.refusals import (
+    BODY_BYTES_MAX,
+    FAULTS,
+    BodyTooLarge,
+    NoSuchAddress,
+    TooMany,
+    problem_of,
+)
+from services.brain.refused_alerts import Refusal
 from shared import crash_points, logs, metrics
 from shared.clock import Clock
 from shared.errors import BrokerUnavailable
@@ -28,7 +44,12 @@ from shared.http_api import json_response, problem_response
 from shared.sender import Network, sender_of
 from shared.values import Signal
 
-PATH = "/webhook/tradingview"
+ROOT = "/webhook"
+PATH = f"{ROOT}/tradingview"
+TOO_LARGE_HEADER = "x-body-too-large"
+"""nginx took the body of this request for too large and kept it; whoever claims that is refused as well."""
+EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _log = logs.get(__name__)
 
@@ -48,6 +69,8 @@ class Intake:
     publisher: AcceptsSignals
     rate_limit: RateLimit
     trusted_proxies: Collection[Network]
+    note_refused: Callable[[Refusal], None]
+    """Takes an alert that carried the right secret and was refused."""
 
     def sender(self, request: Request) -> str:
         """Return who sent a request."""
@@ -66,8 +89,16 @@ class Intake:
         )
 
 
+@dataclass
+class _Seen:
+    """What is known of a request so far, for when it is refused."""
+
+    tried: dict[str, bool] = field(default_factory=dict)
+    fields: AlertFields | None = None
+
+
 def add_webhook(app: FastAPI, intake: Intake) -> None:
-    """Add the two addresses of the webhook to the application."""
+    """Add the two addresses of the webhook to the application, and the answer of all others below it."""
 
     @app.post(PATH, **webhook_docs.OPEN)
     async def receive(request: Request) -> Response:
@@ -77,6 +108,11 @@ def add_webhook(app: FastAPI, intake: Intake) -> None:
     async def receive_with_token(request: Request, token: str) -> Response:
         return await _receive(request, token, intake)
 
+    @app.api_route(ROOT, methods=[*EVERY_METHOD], include_in_schema=False)
+    @app.api_route(ROOT + "/{rest:path}", methods=[*EVERY_METHOD], include_in_schema=False)
+    async def elsewhere(request: Request, rest: str = "") -> Response:
+        return await _elsewhere(request, rest, intake)
+
 
 async def read_body(request: Request) -> bytes:
     """Return the body of the request.
@@ -85,28 +121,31 @@ async def read_body(request: Request) -> bytes:
         BodyTooLarge: as soon as that is certain, by the announced length or by what has come.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > BODY_BYTES_MAX:
-        raise BodyTooLarge
+    is_too_large = announced.isascii() and announced.isdigit() and int(announced) > BODY_BYTES_MAX
     body = bytearray()
+    if TOO_LARGE_HEADER in request.headers:
+        raise BodyTooLarge
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise BodyTooLarge
+        if is_too_large or len(body) > BODY_BYTES_MAX:
+            raise BodyTooLarge(bytes(body[:BODY_BYTES_MAX]))
     return bytes(body)
 
 
 async def _receive(request: Request, token: str | None, intake: Intake) -> Response:
     started = time.perf_counter()
-    receipt, sender = intake.receipt(), intake.sender(request)
+    receipt, sender, seen = intake.receipt(), intake.sender(request), _Seen()
     try:
-        signal = _signal(request, token, await read_body(request), intake, receipt)
+        signal = await _signal(request, token, intake, receipt, seen)
         await _accept(signal, sender, intake)
     except FAULTS as error:
         if isinstance(error, DoorClosed):
             metrics.AUTH_FAILURES.labels(door=f"webhook_{error.door}").inc()
+        _note(error, seen, intake)
         full = await intake.rate_limit.take(Claim(budget=Budget.REFUSED, sender=sender))
         return _refused(error if full is None else TooMany(full), receipt)
     except (TooMany, BrokerUnavailable) as error:
+        _note(error, seen, intake)
         return _refused(error, receipt)
     except ClientDisconnect:
         metrics.WEBHOOK_REQUESTS.labels(status="none", reason="client_left").inc()
@@ -115,25 +154,69 @@ async def _receive(request: Request, token: str | None, intake: Intake) -> Respo
     _log.info(
         "signal_accepted", correlation_id=signal.signal_id, symbol=signal.symbol, side=signal.action.value
     )
-    answer = json_response(
-        {
-            "status": "accepted",
-            "signal_id": signal.signal_id,
-            "symbol": signal.symbol,
-            "action": signal.action.value,
-        }
-    )
+    answer = json_response(_accepted(signal))
     metrics.WEBHOOK_SECONDS.observe(time.perf_counter() - started)
     return answer
 
 
-def _signal(request: Request, token: str | None, body: bytes, intake: Intake, receipt: Receipt) -> Signal:
-    tried = outer_doors(request.headers, token, body, receipt.received_at, intake.keys)
-    require_all(tried)
-    fields = fields_of(body)
-    tried |= body_door(fields, intake.keys)
-    require_all(tried or {"none": False})
-    return signal_from(fields, receipt)
+def _accepted(signal: Signal) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "status": "accepted",
+        "signal_id": signal.signal_id,
+        "symbol": signal.symbol,
+        "action": signal.action.value,
+    }
+    return answer | {"dropped": signal.dropped} if signal.dropped else answer
+
+
+async def _signal(
+    request: Request, token: str | None, intake: Intake, receipt: Receipt, seen: _Seen
+) -> Signal:
+    seen.tried = header_doors(request.headers, token, intake.keys)
+    try:
+        body = await read_body(request)
+    except BodyTooLarge as error:
+        seen.tried |= _body_door_of(error.start, intake.keys)
+        raise
+    seen.tried = outer_doors(request.headers, token, body, receipt.received_at, intake.keys)
+    require_all(seen.tried)
+    seen.fields = fields_of(body)
+    seen.tried |= body_door(seen.fields.named, intake.keys)
+    require_all(seen.tried or {"none": False})
+    return signal_from(seen.fields, receipt)
+
+
+def _body_door_of(start: bytes, keys: Keys) -> dict[str, bool]:
+    try:
+        return body_door(fields_of(start).named, keys)
+    except MalformedBody:
+        return {}
+
+
+def _note(error: Exception, seen: _Seen, intake: Intake) -> None:
+    """Pass on that an alert with the right secret is refused for good; after a 503 it comes again."""
+    if isinstance(error, BrokerUnavailable) or not is_proven(seen.tried):
+        return
+    problem, reason = problem_of(error)
+    action, symbol = (None, None) if seen.fields is None else wanted(seen.fields)
+    intake.note_refused(
+        Refusal(status=problem.status, reason=reason, detail=problem.detail, action=action, symbol=symbol)
+    )
+
+
+async def _elsewhere(request: Request, rest: str, intake: Intake) -> Response:
+    """Answer what comes to no address of the webhook; a mistyped one may carry the secret as well."""
+    kind, _, token = rest.partition("/")
+    is_webhook = f"{ROOT}/{kind}" == PATH and "/" not in token
+    error = NoSuchAddress("POST" if is_webhook else None)
+    if request.method in WITH_BODY:
+        seen = _Seen(tried=header_doors(request.headers, rest.rpartition("/")[2] or None, intake.keys))
+        _note(error, seen, intake)
+    full = await intake.rate_limit.take(Claim(budget=Budget.REFUSED, sender=intake.sender(request)))
+    response = _refused(error if full is None else TooMany(full), intake.receipt())
+    if error.allowed is not None:
+        response.headers["Allow"] = error.allowed
+    return response
 
 
 async def _accept(signal: Signal, sender: str, intake: Intake) -> None:

@@ -13,6 +13,7 @@ PHRASES: Mapping[str, str] = {
     "given_macd": "MACD {value}",
     "origin": "{signal}, 전략 {strategy}, 출처 {origin}",
     "received": "수신 {at}",
+    "dropped": "쓸 수 없어 제외한 항목: {what}",
     "repeat": "{signal} 신호의 반복이며, 아래는 그 신호의 이야기입니다",
     "no_outcome": "아직 결과 없음",
     "on_its_way": "처리 중입니다",

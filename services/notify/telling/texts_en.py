@@ -211,6 +211,8 @@ ENGLISH = Language(
         "report_external": "Position that is not ours",
         "report_quantity": "Position size differs from ours",
         "no_edge_probe": "No edge: probe only",
+        "alert_refused": "Alert refused",
+        "message_unreadable": "Message unreadable",
         "signals_without_outcome": "Signals without an outcome",
         "alerts_folded": "More alerts than were told",
         "day_loss_near_limit": "Day's loss near its limit",

@@ -14,6 +14,7 @@ from services.brain.doors import Keys
 from services.brain.rate_limit import RateLimit
 from services.brain.rate_windows import Ask
 from services.brain.refusals import BODY_BYTES_MAX
+from services.brain.refused_alerts import REFUSED_ACTIONS, REFUSED_REASONS, Refusal
 from services.brain.webhook import PATH, Intake, add_webhook
 from shared.clock import ManualClock
 from shared.errors import BrokerUnavailable, RedisUnavailable
@@ -56,7 +57,12 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-async def http(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
+def refused() -> list[Refusal]:
+    return []
+
+
+@pytest.fixture
+async def http(broker: Broker, refused: list[Refusal]) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Runtime(name="brain", instance=0), "BRAIN", "")
     intake = Intake(
         keys=Keys(webhook_secret=SECRET, api_key=API_KEY),
@@ -68,6 +74,7 @@ async def http(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
         publisher=broker,
         rate_limit=RateLimit(NobodyElse(), LIMIT),
         trusted_proxies=LOOPBACK,
+        note_refused=refused.append,
     )
     add_webhook(app, intake)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://brain") as client:
@@ -316,3 +323,131 @@ async def test_documentation_has_examples_that_can_be_pasted(http: httpx.AsyncCl
         content = described[path]["post"]["requestBody"]["content"]
         assert {"entry", "strategy", "exit"} <= set(content["application/json"]["examples"])
         assert set(described[path]["post"]["responses"]) >= {"200", "401", "413", "422", "429", "503"}
+
+
+# --- refused although the secret was right ---
+
+TOO_LONG = "x" * BODY_BYTES_MAX
+
+PROVEN: dict[str, tuple[str, bytes, str, str]] = {
+    "unfit entry": (PATH, json.dumps(WITH_SECRET | {"price": -1}).encode(), "price", "entry"),
+    "unlisted symbol": (PATH, json.dumps(WITH_SECRET | {"symbol": "DOGEUSDT"}).encode(), "symbol", "entry"),
+    "exit without a symbol": (
+        PATH,
+        json.dumps({"secret": SECRET, "action": "close"}).encode(),
+        "symbol",
+        "exit",
+    ),
+    "no JSON, secret in the path": (f"{PATH}/{SECRET}", b"close BTCUSDT", "malformed", "unknown"),
+    "no JSON, secret in it": (
+        PATH,
+        b'{"secret": "%s", "action": "buy",}' % SECRET.encode(),
+        "malformed",
+        "entry",
+    ),
+    "too large, path": (f"{PATH}/{SECRET}", TOO_LONG.encode() + b"x", "too_large", "unknown"),
+    "too large, body": (
+        PATH,
+        json.dumps(WITH_SECRET | {"comment": TOO_LONG}).encode(),
+        "too_large",
+        "unknown",
+    ),
+    "mistyped address": (f"/webhook/TradingView/{SECRET}", BODY, "address", "unknown"),
+    "mistyped depth": (f"/webhook/{SECRET}", BODY, "address", "unknown"),
+}
+
+
+@pytest.mark.parametrize("case", PROVEN)
+async def test_refused_alert_with_the_right_secret_is_passed_on(
+    case: str, http: httpx.AsyncClient, refused: list[Refusal]
+) -> None:
+    path, body, reason, wanted = PROVEN[case]
+    answer = await http.post(path, content=body)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    [refusal] = refused
+    assert (refusal.status, refusal.reason, refusal.wanted) == (answer.status_code, reason, wanted)
+    assert refusal.reason in REFUSED_REASONS
+    assert refusal.wanted in REFUSED_ACTIONS
+
+
+@pytest.mark.parametrize("door", CLOSED_DOORS)
+async def test_alert_of_a_stranger_is_no_news(
+    door: str, http: httpx.AsyncClient, refused: list[Refusal]
+) -> None:
+    path, body, headers = CLOSED_DOORS[door]()
+    await http.post(path, content=body, headers=headers)
+    await http.post(path, content=b"{" + body, headers=headers)
+    await http.post(f"/webhook/other/{SECRET[:-1]}", content=body)
+    assert refused == []
+
+
+async def test_alert_over_the_limit_is_passed_on(http: httpx.AsyncClient, refused: list[Refusal]) -> None:
+    await statuses(http, EXIT, LIMIT + 1)
+    await statuses(http, WITH_SECRET, LIMIT + 1)
+    assert [(each.reason, each.wanted, each.symbol) for each in refused] == [
+        ("rate_exits", "exit", "BTCUSDT"),
+        ("rate_entries", "entry", "BTCUSDT"),
+    ]
+
+
+async def test_what_tradingview_sends_again_is_no_news(
+    http: httpx.AsyncClient, broker: Broker, refused: list[Refusal]
+) -> None:
+    broker.away = True
+    await statuses(http, EXIT, 1)
+    assert refused == []
+
+
+async def test_exit_says_what_it_was_carried_out_without(http: httpx.AsyncClient, broker: Broker) -> None:
+    body = json.dumps(EXIT)[:-1] + ', "rsi": NaN}'
+    answer = await http.post(PATH, content=body)
+    assert answer.status_code == 200
+    assert answer.json()["dropped"] == list(broker.confirmed[0].dropped or ())
+    assert "rsi came as 'NaN'" in answer.json()["dropped"][0]
+
+
+# --- no answer but ours ---
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/", f"/{PATH}", f"{PATH}//", "//webhook//tradingview"])
+async def test_slashes_more_or_less_are_the_same_address(
+    path: str, http: httpx.AsyncClient, broker: Broker
+) -> None:
+    for whole in (path, f"{path}/{SECRET}", f"{path}/{SECRET}/"):
+        answer = await http.post(f"http://brain{whole}", json=WITH_SECRET)
+        assert (answer.status_code, answer.headers.get("location")) == (200, None)
+    assert len(broker.confirmed) == 3
+
+
+async def test_byte_order_mark_is_no_fault(http: httpx.AsyncClient) -> None:
+    assert (
+        await http.post(PATH, content=b"\xef\xbb\xbf" + json.dumps(WITH_SECRET).encode())
+    ).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/{SECRET}", f"{PATH}/{SECRET}/"])
+async def test_every_other_method_is_405_and_counted(
+    method: str, path: str, http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = counted("phoenix_webhook_requests_total", status="405", reason="method")
+    answer = await http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert SECRET not in f"{answer.headers} {answer.text} {capsys.readouterr().out}"
+    assert counted("phoenix_webhook_requests_total", status="405", reason="method") == before + 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/webhook", f"/webhook/{SECRET}", f"{PATH}/{SECRET}/more", f"/webhook/x/{SECRET}"]
+)
+async def test_every_other_address_below_the_webhook_is_404_and_counted(
+    path: str, http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = counted("phoenix_webhook_requests_total", status="404", reason="address")
+    answer = await http.post(path, json=ALERT)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert SECRET not in f"{answer.headers} {answer.text} {capsys.readouterr().out}"
+    assert counted("phoenix_webhook_requests_total", status="404", reason="address") == before + 1

@@ -78,8 +78,8 @@ async def http(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
         ("/down", 503, "postgresql is not usable"),
         ("/refused", 422, "-2019"),
         ("/fault", 500, "log of this service"),
-        ("/nowhere", 404, "Not Found"),
-        ("/order", 405, "Method Not Allowed"),
+        ("/nowhere", 404, "Nothing has this address"),
+        ("/order", 405, "takes POST only"),
     ],
 )
 async def test_whatever_goes_wrong_is_a_problem_document(
@@ -207,3 +207,57 @@ async def test_the_page_to_try_routes_out_loads_nothing_from_the_internet(http: 
     assert len(loaded) >= 3
     for address in loaded:
         assert (await http.get(address)).status_code == 200, address
+
+
+@pytest.mark.parametrize("path", ["/sizing", "/sizing/", "//sizing", "/sizing//"])
+async def test_slashes_more_or_less_are_the_same_address_and_never_a_redirect(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    answer = await http.get(f"http://sample{path}")
+    assert (answer.status_code, answer.headers.get("location")) == (200, None)
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/health/"])
+async def test_watchdogs_may_ask_with_head(http: httpx.AsyncClient, path: str) -> None:
+    assert (await http.head(path)).status_code == (await http.get(path)).status_code
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("OPTIONS", "/order", 405), ("HEAD", "/order", 405), ("BREW", "/sizing", 405), ("OPTIONS", "/x", 404)],
+)
+async def test_what_no_route_takes_is_a_problem_and_counted(
+    http: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    labels = {"status": str(status)}
+    before = prometheus_client.REGISTRY.get_sample_value("phoenix_http_refused_total", labels) or 0
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("allow" in answer.headers) == (status == 405)
+    after = prometheus_client.REGISTRY.get_sample_value("phoenix_http_refused_total", labels)
+    assert after == before + 1
+
+
+@pytest.mark.parametrize("path", ["/sizing?symbol=%00", "/limits/a%00b", "/sizing?a=1&b=x%00y"])
+async def test_nul_in_an_address_is_refused_before_a_database_hears_of_it(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    answer = await http.get(path)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_refused_body_with_text_that_utf8_cannot_hold_is_still_a_problem(
+    http: httpx.AsyncClient,
+) -> None:
+    answer = await http.post("/order", content=b'{"symbol": "\\ud800", "leverage": "\\udfff"}')
+    assert answer.status_code == 422
+
+
+async def test_path_of_a_request_that_failed_is_in_no_log(
+    http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await http.post("/limits/a-secret-in-the-path")
+    await http.get("/fault?secret=a-secret")
+    assert "a-secret" not in capsys.readouterr().out

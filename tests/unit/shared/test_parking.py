@@ -5,9 +5,18 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from shared import topology
-from shared.models import AlertRaised, CloseRequested, Message, SignalEnded, SignalReceived, TradeApproved
-from shared.parking import end_of_signal, forecast
+from shared import codec, topology
+from shared.errors import MessageFault
+from shared.models import (
+    AlertRaised,
+    CloseRequested,
+    Message,
+    SignalEnded,
+    SignalReceived,
+    TradeApproved,
+    TradingStateChanged,
+)
+from shared.parking import end_of_signal, end_of_unreadable, forecast
 from shared.values import Action, OutcomeKind
 from tests.contract.samples import BARE, SIGNAL, SIGNAL_ID, T0, WHOLE, in_envelope
 
@@ -41,6 +50,49 @@ def test_parking_twice_tells_the_same_fact() -> None:
     assert first.event_id == again.event_id
     assert first.payload == again.payload
     assert SIGNAL_ID in first.correlation_id
+
+
+def unreadable(message: Message) -> list[bytes]:
+    """Return the message as no version of ours can decode it, in several ways."""
+    whole = codec.encode(in_envelope(message))
+    return [
+        whole.replace(b'"price":"50123.4"', b'"price":"1E-100"').replace(
+            b'"payload":{', b'"payload":{"new":1,'
+        ),
+        whole.replace(b".v1", b".v9"),
+        whole[:-20],
+    ]
+
+
+@pytest.mark.parametrize("kind", sorted(CARRIERS))
+@pytest.mark.parametrize("way", [0, 1, 2])
+def test_what_cannot_be_decoded_ends_its_signal_by_its_envelope(kind: str, way: int) -> None:
+    message = next(each for each in WHOLE if type(each).__name__ == kind)
+    if isinstance(message, CloseRequested):
+        message = msgspec.structs.replace(message, signal_id=SIGNAL_ID)
+    body = unreadable(message)[way]
+    with pytest.raises(MessageFault):
+        codec.decode(body)
+    ended = end_of_unreadable(body, topology.SIGNAL_PROCESSING, T0)
+    readable = end_of_signal(in_envelope(message), topology.SIGNAL_PROCESSING, T0)
+    assert ended is not None
+    assert readable is not None
+    assert ended.payload == readable.payload
+    assert ended.event_id == readable.event_id
+    assert end_of_unreadable(body, topology.BRAIN_FACTS, T0) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"\xff\xfe", b'{"correlation_id":"; DROP"}', b"{" * 100_000])
+def test_what_does_not_even_say_whose_it_was_is_told(body: bytes) -> None:
+    told = end_of_unreadable(body, topology.TRADE_CONTROL, T0)
+    assert told is not None
+    assert isinstance(told.payload, AlertRaised)
+    assert "trade_control" in told.payload.text
+
+
+def test_an_unreadable_state_of_trading_ends_no_signal() -> None:
+    state = next(each for each in WHOLE if isinstance(each, TradingStateChanged))
+    assert end_of_unreadable(codec.encode(in_envelope(state))[:-9], topology.TRADE_CONTROL, T0) is None
 
 
 def test_a_close_of_everything_ends_its_request() -> None:
