@@ -57,6 +57,13 @@ class MarketWriter:
         async with translated():
             await pipeline.execute()
 
+    async def renew(self, instrument: Instrument) -> None:
+        """Replace the rules of one instrument that is watched; one that is not stays unknown."""
+        async with translated():
+            if await self._redis.commands.hexists(INSTRUMENTS_KEY, instrument.symbol):
+                encoded = msgspec.json.encode(instrument).decode()
+                await self._redis.commands.hset(INSTRUMENTS_KEY, instrument.symbol, encoded)
+
 
 class MarketReader:
     """Reads what the feed wrote."""

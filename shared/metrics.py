@@ -195,6 +195,11 @@ ENTRIES_TAKEN_UP = Counter(
     "Entries that stalled in a state, in another process's hand or in nobody's, and were taken up.",
     ["state"],
 )
+RULES_RENEWED = Counter(
+    "phoenix_rules_renewed_total",
+    "Times a symbol's rules were read again because the exchange contradicted them, had they changed or not.",
+    ["changed"],
+)
 RECONCILE_DIFFERENCES = Counter(
     "phoenix_reconcile_differences_total", "Differences found against the exchange, by kind.", ["kind"]
 )

@@ -24,6 +24,7 @@ class ErrorKind(StrEnum):
     ALREADY_SO = "already_so"  # the setting is as asked
     STOP_CALLING = "stop_calling"  # rate limit or ban
     CLOCK_SKEW = "clock_skew"  # outside recvWindow: surely not executed
+    STALE_RULES = "stale_rules"  # breaks a rule of the symbol: our copy of its rules is old, read them again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,30 @@ class VenueFailure:
     text: str
     was_sent: bool = True
 
+
+RULE_CODES = (
+    -1111,  # more decimals than the symbol has
+    -1121,  # no such symbol: delisted, or renamed
+    -2027,  # the position exceeds what its leverage allows: the brackets changed
+    -4001,  # price below zero
+    -4002,  # price above the highest
+    -4003,  # quantity below zero
+    -4004,  # quantity below the least
+    -4005,  # quantity above the most, or above the most of a market order
+    -4006,  # trigger price below zero
+    -4007,  # trigger price above the highest
+    -4013,  # price below the lowest
+    -4014,  # price off the tick
+    -4023,  # quantity off the step
+    -4028,  # leverage above what the symbol allows: the brackets changed
+    -4029,  # more decimals than the tick has
+    -4030,  # more decimals than the step has
+    -4108,  # the symbol is being delivered or settled, or does not trade yet
+    -4140,  # the symbol's status allows no new position
+    -4141,  # the symbol is closed
+    -4164,  # notional below the least
+)
+"""Refusals that say: what you know of this symbol is not so any more."""
 
 BY_CODE: dict[int, ErrorKind] = {
     -4116: ErrorKind.DUPLICATE_ID,
@@ -55,6 +80,7 @@ BY_CODE: dict[int, ErrorKind] = {
     -1000: ErrorKind.UNKNOWN,
     -1006: ErrorKind.UNKNOWN,
     -1007: ErrorKind.UNKNOWN,
+    **dict.fromkeys(RULE_CODES, ErrorKind.STALE_RULES),
 }
 
 NOT_EXECUTED_TEXTS = frozenset(

@@ -29,7 +29,7 @@ from shared.database import Database
 from shared.http_api import create_app
 from shared.lease import Lease
 from shared.lifecycle import Runtime, run
-from shared.market_data import MarketReader
+from shared.market_data import MarketReader, MarketWriter
 from shared.outbox import Outbox
 from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
@@ -64,7 +64,9 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     metrics.from_zero(metrics.RECONCILE_DIFFERENCES, "kind", CorrectionKind)
     metrics.from_zero(metrics.TRADES_CLOSED, "reason", CloseReason)
     store, outbox, ticks = ExecuteStore(database), Outbox(database, publisher), LatestTicks(redis)
-    market = MarketView(MarketReader(redis), ticks, exchange, settings.market_data_age_s_max, utc_now)
+    market = MarketView(
+        MarketReader(redis), ticks, exchange, settings.market_data_age_s_max, utc_now, MarketWriter(redis)
+    )
     rules, inst = _entry_rules(settings), settings.installation
     exits = ExitFlow(store, exchange, outbox, inst, utc_now)
     protection = ProtectionFlow(

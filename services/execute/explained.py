@@ -49,6 +49,10 @@ WHAT_WE_DO: Mapping[ErrorKind, tuple[str, str]] = {
         "ends as failed(exchange_unavailable)",
         "waits for the ban to end, then goes first",
     ),
+    ErrorKind.STALE_RULES: (
+        "ends as failed(exchange_refused)",
+        "the symbol's rules are read again, then tried in another form",
+    ),
     ErrorKind.CLOCK_SKEW: ("ends as failed(clock_skew)", "the clock is measured, then tried again"),
 }
 

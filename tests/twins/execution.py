@@ -62,6 +62,10 @@ class MarketTwin:
             self.known = {each.symbol: each for each in await self.exchange.instruments()}
         return self.known.get(symbol)
 
+    async def renewed(self, symbol: str) -> Instrument | None:
+        self.known = {}
+        return await self.instrument(symbol)
+
     def fresh_prices(self, symbol: str, now: datetime) -> BestPrices | None:
         return self.prices.get(symbol)
 

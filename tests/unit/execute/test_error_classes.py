@@ -3,6 +3,7 @@
 import pytest
 
 from services.execute.error_classes import (
+    RULE_CODES,
     ClockSkewed,
     ErrorKind,
     VenueFailure,
@@ -63,11 +64,9 @@ REFUSED_CODES = [
     -1022,
     -1102,
     -1106,
-    -1111,
     -1115,
     -1116,
     -1117,
-    -1121,
     -1125,
     -1128,
     -1130,
@@ -79,18 +78,10 @@ REFUSED_CODES = [
     -2023,
     -2024,
     -2025,
-    -2027,
     -2028,
-    -4003,
-    -4004,
-    -4005,
-    -4013,
-    -4014,
     -4015,
     -4016,
-    -4023,
     -4024,
-    -4028,
     -4045,
     -4047,
     -4048,
@@ -101,7 +92,6 @@ REFUSED_CODES = [
     -4131,
     -4137,
     -4161,
-    -4164,
     -4192,
     -4400,
     -5021,
@@ -151,3 +141,10 @@ def test_refusal_keeps_the_exchanges_words() -> None:
     error = to_exception(failure, is_read=False)
     assert isinstance(error, VenueRefused)
     assert (error.code, error.detail, error.kind) == (-2019, "Margin is insufficient.", ErrorKind.REFUSED)
+
+
+@pytest.mark.parametrize("code", RULE_CODES)
+def test_what_breaks_a_rule_of_the_symbol_says_that_our_copy_is_old(code: int) -> None:
+    error = to_exception(VenueFailure(status=400, code=code, text="no"), is_read=False)
+    assert isinstance(error, VenueRefused)
+    assert error.kind is ErrorKind.STALE_RULES

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from services.execute.market_view import INSTRUMENT_CACHE_S, MarketView
+import msgspec
+import pytest
+
+from services.execute.market_view import INSTRUMENT_CACHE_S, RENEW_PAUSE_S, RENEW_PAUSE_S_MAX, MarketView
 from shared.clock import ManualClock
-from shared.errors import RedisUnavailable
+from shared.errors import ExchangeRefused, ExchangeUnavailable, RedisUnavailable
 from shared.market import Instrument, Tick
 from tests.unit.execute.builders import BTC, NOON
 
@@ -38,10 +41,14 @@ class Reader:
 class Exchange:
     def __init__(self) -> None:
         self.asked = 0
+        self.listed = [RULES]
+        self.failure: Exception | None = None
 
     async def instruments(self) -> Sequence[Instrument]:
         self.asked += 1
-        return [RULES]
+        if self.failure is not None:
+            raise self.failure
+        return self.listed
 
 
 class Ticks:
@@ -110,3 +117,43 @@ async def test_old_prices_are_none() -> None:
     assert (fresh.bid, fresh.ask) == (Decimal(99), Decimal(101))
     assert under_test.fresh_prices(BTC, NOON + timedelta(seconds=5, microseconds=1)) is None
     assert view(Reader(RULES), Exchange(), ManualClock(NOON)).fresh_prices(BTC, NOON) is None
+
+
+COARSER = msgspec.structs.replace(RULES, step_size=Decimal(10))
+
+
+async def test_rules_that_the_exchange_contradicts_are_read_again_at_once() -> None:
+    exchange = Exchange()
+    under_test = view(Reader(RULES), exchange, ManualClock(NOON))
+    assert await under_test.instrument(BTC) == RULES
+    exchange.listed = [COARSER]
+    assert await under_test.renewed(BTC) == COARSER
+    assert await under_test.instrument(BTC) == COARSER, "for everybody, not only for who asked"
+
+
+async def test_symbol_that_is_listed_no_more_is_none() -> None:
+    exchange = Exchange()
+    exchange.listed = []
+    assert await view(Reader(RULES), exchange, ManualClock(NOON)).renewed(BTC) is None
+
+
+@pytest.mark.parametrize("failure", [ExchangeUnavailable("away"), ExchangeRefused(-1102, "no")])
+async def test_rules_stay_what_they_were_while_the_exchange_does_not_say(failure: Exception) -> None:
+    exchange = Exchange()
+    exchange.failure = failure
+    assert await view(Reader(RULES), exchange, ManualClock(NOON)).renewed(BTC) == RULES
+
+
+async def test_exchange_that_refuses_for_ever_is_not_asked_at_the_pace_of_its_refusals() -> None:
+    exchange, clock = Exchange(), ManualClock(NOON)
+    under_test = view(Reader(RULES), exchange, clock)
+    for _ in range(3600):
+        clock.advance(1)
+        await under_test.renewed(BTC)
+    assert exchange.asked <= 20
+    exchange.listed = [COARSER]
+    clock.advance(RENEW_PAUSE_S_MAX)
+    assert await under_test.renewed(BTC) == COARSER
+    exchange.listed = [RULES]
+    clock.advance(RENEW_PAUSE_S)
+    assert await under_test.renewed(BTC) == RULES, "what changed is new again after the short pause"
