@@ -4,6 +4,7 @@ Pure: a JSON document in, chapters out. What a later version tells under a new s
 left out. Times are milliseconds since the alert was received. The sentences are `story_words`.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,20 +60,51 @@ Narration = tuple[str, Sequence[Line]]
 
 
 def tell(document: Mapping[str, Any], words: StoryWords = ENGLISH) -> list[Chapter]:
-    """Return the chapters in the order they happened, from the alert to the outcome."""
+    """Return the chapters in the order they happened; the last one is what happened last."""
     received = datetime.fromisoformat(document["signal"]["received_at"])
-    chapters = [_alert(document, words)]
     events = sorted(document["story"], key=lambda event: datetime.fromisoformat(event["occurred_at"]))
+    timed: list[tuple[int, int, Chapter]] = []
     if document.get("analysis") and not any(_is_analysis(event) for event in events):
-        chapters.append(Chapter(words("scored"), None, _analysis_lines(document["analysis"], words)))
+        scored = Chapter(words("scored"), None, _analysis_lines(document["analysis"], words))
+        timed.append((0, _EVENT, scored))
     for event in events:
-        if event["schema"] == "signal.received.v1":
-            continue
-        at_ms = _since(received, event["occurred_at"])
-        title, lines = NARRATORS.get(event["schema"], _unknown)(event["payload"], words)
-        chapters.append(Chapter(title or event["schema"], at_ms, lines))
-    chapters.append(_outcome(document, received, words))
-    return chapters
+        if event["schema"] != "signal.received.v1":
+            chapter = _event(event, received, words)
+            timed.append((chapter.at_ms or 0, _EVENT, chapter))
+    for trade in document.get("closed", ()):
+        chapter = _trade_closed(trade, received, words)
+        timed.append((chapter.at_ms or 0, _EVENT, chapter))
+    outcome = _outcome(document, received, words)
+    timed.append((_place_of(outcome, events, received), _OUTCOME, outcome))
+    return [_alert(document, words), *(chapter for _, _, chapter in sorted(timed, key=_place))]
+
+
+_EVENT, _OUTCOME = 0, 1
+"""Of one moment: the outcome follows the event that decided it."""
+
+
+def _place(timed: tuple[int, int, Chapter]) -> tuple[int, int]:
+    at_ms, rank, _ = timed
+    return at_ms, rank
+
+
+def _event(event: Mapping[str, Any], received: datetime, words: StoryWords) -> Chapter:
+    title, lines = NARRATORS.get(event["schema"], _unknown)(event["payload"], words)
+    return Chapter(title or event["schema"], _since(received, event["occurred_at"]), lines)
+
+
+def _place_of(outcome: Chapter, events: Sequence[Mapping[str, Any]], received: datetime) -> int:
+    """Return the moment by which the outcome is told: its own, or last of all when there is none; but a
+    position that ended did so after it was opened, whatever clock decided.
+    """
+    if outcome.at_ms is None:
+        return sys.maxsize
+    ends = [
+        _since(received, event["occurred_at"]) - 1
+        for event in events
+        if event["schema"] == "position.closed.v1"
+    ]
+    return min([outcome.at_ms, *ends])
 
 
 def _alert(document: Mapping[str, Any], words: StoryWords) -> Chapter:
@@ -104,6 +136,23 @@ def _outcome(document: Mapping[str, Any], received: datetime, words: StoryWords)
         _since(received, outcome["decided_at"]),
         (Line(words("ended", **_end(outcome, words)), mark),),
     )
+
+
+def _trade_closed(trade: Payload, received: datetime, words: StoryWords) -> Chapter:
+    """Return what an exit brought: the trade's own story tells the rest."""
+    net = Decimal(trade["net_pnl_usdt"])
+    title = words(
+        "closes",
+        symbol=trade["symbol"],
+        reason=_in_words(trade["reason"] or "", words),
+        signal=trade["signal_id"],
+    )
+    return Chapter(title, _since(received, trade["closed_at"]), (_net_line(net, words),))
+
+
+def _net_line(net: Decimal, words: StoryWords) -> Line:
+    mark = Mark.GOOD if net > 0 else Mark.BAD if net < 0 else Mark.NONE
+    return Line(words("net", net=f"{net:+,.2f}"), mark)
 
 
 def _analysis_lines(analysis: Payload, words: StoryWords) -> list[Line]:
@@ -266,8 +315,7 @@ def _closed(payload: Payload, words: StoryWords) -> Narration:
         "exit", quantity=number(payload["position"]["quantity"]), price=number(payload["exit_price"])
     )
     result = words("result", pnl=f"{pnl:+,.2f}", fees=f"{fees:,.2f}", funding=f"{funding:+,.2f}")
-    mark = Mark.GOOD if net > 0 else Mark.BAD if net < 0 else Mark.NONE
-    lines = [Line(exit_text), Line(result), Line(words("net", net=f"{net:+,.2f}"), mark)]
+    lines = [Line(exit_text), Line(result), _net_line(net, words)]
     if payload.get("closed_by"):
         lines.insert(1, Line(words("asked_by", actor=payload["closed_by"])))
     return words("closed", reason=_in_words(payload["reason"], words)), lines

@@ -67,6 +67,7 @@ PHRASES: Mapping[str, str] = {
     "opened": "The position is open",
     "position": "{side} {quantity} {symbol} at {price}, {leverage}x, margin {margin}, risk {risk}",
     "closed": "The position closed: {reason}",
+    "closes": "It closed {symbol} ({reason}), opened by {signal}",
     "exit": "{quantity} at {price}",
     "asked_by": "asked for by {actor}",
     "result": "profit {pnl}, fees {fees}, funding {funding} USDT",

@@ -60,6 +60,12 @@ _ROW = {
     "final_confidence": "1",
     "outcome": "opened",
     "reason": "protected",
+    "position": "closed",
+    "closed_reason": "take_profit",
+    "closed_at": "2026-11-21T12:46:19.075855Z",
+    "net_pnl_usdt": "41.70000000",
+    "closed_trades": 0,
+    "realised_pnl_usdt": None,
 }
 _FACT = {
     "event_id": "evt-tx7xbcd3yadmzzwxx56v",
@@ -80,6 +86,7 @@ _STATS = {
     "since": "2026-11-20T11:37:16.617671Z",
     "signals": 1,
     "duplicates": 0,
+    "positions": {"open": 0, "closed": 1, "won": 1, "lost": 0, "net_pnl_usdt": "41.7"},
     "by_outcome": [{"outcome": "opened", "reason": "protected", "signals": 1}],
     "by_hour": [{"hour": "2026-11-21T11:00:00Z", "signals": 1, "outcomes": {"opened": 1}}],
 }
@@ -89,7 +96,9 @@ ANSWERS = {
         {"signal": _SIGNAL, "analysis": _ANALYSIS, "edge": _EDGE},
         "The score with every factor and gate; nothing was traded.",
     ),
-    "GET /signals": Answer({"signals": [_ROW]}, "The newest first; `outcome` is null while it is open."),
+    "GET /signals": Answer(
+        {"signals": [_ROW]}, "The newest first, with what became of each; `outcome` is null on the way."
+    ),
     "GET /signals/{signal_id}": Answer(_STORY, "Every fact of the signal, as it happened."),
     "GET /stats": Answer(_STATS, "Counts since `hours` ago."),
 }

@@ -55,6 +55,8 @@ class ClosedTrade:
     return_fraction: Decimal
     net_pnl_usdt: Decimal
     closed_at: datetime
+    reason: str
+    closed_by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,8 @@ def closed_trade(fact: Message) -> ClosedTrade | None:
         return_fraction=stored(fact.net_pnl_usdt / entered_usdt),
         net_pnl_usdt=stored(fact.net_pnl_usdt),
         closed_at=fact.closed_at,
+        reason=fact.reason.value,
+        closed_by=fact.closed_by,
     )
 
 

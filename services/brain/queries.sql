@@ -60,8 +60,8 @@ ON CONFLICT (signal_id) DO UPDATE
 SET version = greatest(held.version, EXCLUDED.version), is_open = held.is_open AND EXCLUDED.is_open
 
 -- name: book_trade
-INSERT INTO closed_trades (signal_id, strategy, symbol, return_fraction, net_pnl_usdt, closed_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO closed_trades (signal_id, strategy, symbol, return_fraction, net_pnl_usdt, closed_at, reason, closed_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 
 -- name: open_positions
@@ -136,11 +136,37 @@ SELECT count(*) FROM forgotten
 SELECT signals.signal_id, received_at, symbol, action, strategy, origin, confidence,
        (analysis ->> 'phoenix95_score')::numeric AS phoenix95_score,
        (analysis ->> 'final_confidence')::numeric AS final_confidence,
-       outcome, reason
-FROM signals LEFT JOIN outcomes USING (signal_id)
-WHERE $2::text IS NULL OR symbol = $2
+       outcome, outcomes.reason,
+       CASE WHEN trade.signal_id IS NOT NULL THEN 'closed' WHEN held.is_open THEN 'open' END AS position,
+       trade.reason AS closed_reason, trade.closed_at, trade.net_pnl_usdt,
+       ended.trades AS closed_trades, ended.net_pnl_usdt AS realised_pnl_usdt
+FROM signals
+LEFT JOIN outcomes USING (signal_id)
+LEFT JOIN closed_trades AS trade USING (signal_id)
+LEFT JOIN open_positions AS held USING (signal_id)
+LEFT JOIN LATERAL (
+    SELECT count(*) AS trades, sum(net_pnl_usdt) AS net_pnl_usdt FROM closed_trades
+    WHERE closed_by = signals.signal_id
+) AS ended ON true
+WHERE $2::text IS NULL OR signals.symbol = $2
 ORDER BY received_at DESC, signals.signal_id
 LIMIT $1
+
+-- name: trades_closed_by
+SELECT signal_id, symbol, reason, net_pnl_usdt, closed_at FROM closed_trades
+WHERE closed_by = $1
+ORDER BY closed_at, signal_id
+LIMIT $2
+
+-- name: counts_of_positions
+-- An outcome says how a signal was taken and stays; this is what became of the positions.
+SELECT count(*) FILTER (WHERE trade.signal_id IS NULL AND held.is_open) AS open, count(trade.signal_id) AS closed,
+       count(*) FILTER (WHERE net_pnl_usdt > 0) AS won, count(*) FILTER (WHERE net_pnl_usdt < 0) AS lost,
+       coalesce(sum(net_pnl_usdt), 0) AS net_pnl_usdt
+FROM signals
+LEFT JOIN closed_trades AS trade USING (signal_id)
+LEFT JOIN open_positions AS held USING (signal_id)
+WHERE received_at >= $1
 
 -- name: one_signal
 SELECT signals.signal_id, signal, analysis, outcome, reason, decided_at

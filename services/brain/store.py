@@ -21,6 +21,8 @@ from shared.retention import Kept
 from shared.values import Analysis, Origin, OutcomeKind, Signal
 
 STORY_MESSAGES_MAX = 1_000
+TRADES_CLOSED_MAX = 100
+"""One exit closes at most what is open."""
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
@@ -127,6 +129,8 @@ class BrainStore:
             trade.return_fraction,
             trade.net_pnl_usdt,
             trade.closed_at,
+            trade.reason,
+            trade.closed_by,
         )
 
     async def open_positions(self) -> int:
@@ -171,6 +175,7 @@ class BrainReads:
                 return None
             row = dict(alone) | {"signal": _unread(alone), "analysis": None}
         story = await self._database.fetch(_SQL["story"], row["signal_id"], STORY_MESSAGES_MAX)
+        closed = await self._database.fetch(_SQL["trades_closed_by"], row["signal_id"], TRADES_CLOSED_MAX)
         ended = {name: row[name] for name in ("outcome", "reason", "decided_at")}
         return {
             "signal": row["signal"],
@@ -178,18 +183,24 @@ class BrainReads:
             "outcome": None if row["outcome"] is None else ended,
             "duplicate_of": original,
             "story": [dict(told) for told in story],
+            "closed": [dict(trade) for trade in closed],
         }
 
     async def stats(self, since: datetime) -> dict[str, object]:
-        """Return how the signals received since then ended: by outcome and reason, and by hour."""
+        """Return how the signals received since then ended: by outcome and reason, and by hour; and what
+        became of their positions.
+        """
         by_outcome = await self._database.fetch(_SQL["counts_by_outcome"], since)
         by_hour: dict[datetime, dict[str, int]] = {}
         for row in await self._database.fetch(_SQL["counts_by_hour"], since):
             by_hour.setdefault(row["hour"], {})[row["outcome"]] = row["signals"]
+        positions = await self._database.fetch_row(_SQL["counts_of_positions"], since)
+        assert positions is not None, "an aggregate has a row"
         return {
             "since": since,
             "signals": sum(row["signals"] for row in by_outcome),
             "duplicates": await self._database.fetch_value(_SQL["count_duplicates"], since),
+            "positions": dict(positions),
             "by_outcome": [dict(row) for row in by_outcome],
             "by_hour": [
                 {"hour": hour, "signals": sum(outcomes.values()), "outcomes": outcomes}

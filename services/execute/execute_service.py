@@ -97,7 +97,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
 
     app = create_app(runtime, "EXECUTE", DESCRIPTION)
     preflight = Preflight(exchange, settings.mode, utc_now)
-    ExecuteRoutes(settings, store, exchange, outbox, ticks, utc_now, preflight).add_to(app)
+    ExecuteRoutes(settings, store, exchange, market, outbox, ticks, utc_now, preflight).add_to(app)
     describe(app, ANSWERS)
     return app
 

@@ -17,6 +17,7 @@ from datetime import timedelta
 from services.execute import facts
 from services.execute.entry_flow import EntryFlow
 from services.execute.exit_flow import ExitFlow
+from services.execute.foreign import orders_of
 from services.execute.leverage_manager import changed_elsewhere
 from services.execute.order_state import HAS_POSITION, Entry, EntryState
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep, ViewsVenue
@@ -163,6 +164,9 @@ class ExecutionFlow:
         view = await self._venue.view()  # the exchange first: see `reconciliation`
         entries, lost = await asyncio.gather(self._store.unfinished(), self._store.lost())
         found = corrections(view, entries, self._installation, lost)
+        match await attempt(self._store.record_foreign_orders(orders_of(view, self._installation))):
+            case Failed(error):  # what is only shown holds up nothing that is corrected
+                _log.warning("foreign_orders_not_recorded", error=repr(error))
         by_symbol: dict[str, list[Correction]] = defaultdict(list)
         for correction in found:
             by_symbol[correction.symbol].append(correction)

@@ -5,7 +5,7 @@ Losing the lease without knowing it is harmless: all of this is reading, or redu
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from services.execute import account_gauges
 from services.execute.binance_client import BinanceClient
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
+from services.execute.foreign import positions_of
 from services.execute.order_state import MAY_HAVE_POSITION, Entry
 from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
@@ -128,6 +129,7 @@ class Keeper:
         entries = [each for each in known if each.state in MAY_HAVE_POSITION]
         snapshot = _snapshot(taken_at, account, positions, algos, entries, self._installation)
         await self._store.record_snapshot(snapshot)
+        await self._record_foreign(positions, algos, entries)
         if self._holds:
             account_gauges.show(snapshot)
         envelope = envelop(
@@ -144,6 +146,15 @@ class Keeper:
             _log.warning("snapshot_not_told", error=str(error))
             return False
         return True
+
+    async def _record_foreign(
+        self, positions: Sequence[VenuePosition], algos: Sequence[AlgoReport], entries: Sequence[Entry]
+    ) -> None:
+        """Keep what is not ours for whoever looks; what is only shown must not hold up the snapshot."""
+        found = positions_of(positions, algos, {(entry.symbol, entry.side) for entry in entries})
+        match await attempt(self._store.record_foreign_positions(found)):
+            case Failed(error):
+                _log.warning("foreign_positions_not_recorded", error=repr(error))
 
 
 def _snapshot(

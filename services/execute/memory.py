@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from services.execute.execution_rules import ClosedBooks
+from services.execute.foreign import ForeignOrder
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import (
     FINAL,
@@ -92,6 +93,7 @@ class MemoryEntries:
         self.exits: dict[str, datetime] = {}
         self.changed_at: dict[str, datetime] = {}
         self.setups: dict[str, MarginSetup] = {}
+        self.foreign_orders: list[ForeignOrder] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Journal]:
@@ -296,6 +298,10 @@ class MemoryEntries:
     async def forget_margin_setup(self, symbol: str) -> None:
         """Forget how a symbol stands."""
         self.setups.pop(symbol, None)
+
+    async def record_foreign_orders(self, orders: Sequence[ForeignOrder]) -> None:
+        """Replace what is known of open orders that are not ours."""
+        self.foreign_orders = list(orders)
 
     async def next_close_attempt(self, signal_id: str) -> int | None:
         """Return the number of the next closing order, or None when the entry is not closing any more."""

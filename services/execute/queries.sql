@@ -176,3 +176,80 @@ DELETE FROM margin_setups WHERE symbol = $1
 INSERT INTO margin_setups (symbol, is_isolated, leverage) VALUES ($1, $2, $3)
 ON CONFLICT (symbol) DO UPDATE
 SET is_isolated = EXCLUDED.is_isolated, leverage = EXCLUDED.leverage, set_at = now()
+
+-- name: record_foreign_positions
+WITH found AS (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS found (
+        symbol text, side text, quantity numeric, entry_price numeric, mark_price numeric, liquidation_price numeric,
+        leverage integer, margin_usdt numeric, unrealised_pnl_usdt numeric, has_stop boolean, stop_price numeric,
+        take_profit_price numeric)
+), gone AS (
+    DELETE FROM foreign_positions
+    WHERE NOT EXISTS (SELECT FROM found WHERE (found.symbol, found.side) = (foreign_positions.symbol, foreign_positions.side))
+), seen AS (
+    UPDATE foreign_seen SET positions_seen_at = clock_timestamp()
+)
+INSERT INTO foreign_positions (symbol, side, quantity, entry_price, mark_price, liquidation_price, leverage, margin_usdt,
+                               unrealised_pnl_usdt, has_stop, stop_price, take_profit_price)
+SELECT symbol, side, quantity, entry_price, mark_price, liquidation_price, leverage, margin_usdt, unrealised_pnl_usdt,
+       has_stop, stop_price, take_profit_price
+FROM found
+ON CONFLICT (symbol, side) DO UPDATE SET
+    quantity = EXCLUDED.quantity, entry_price = EXCLUDED.entry_price, mark_price = EXCLUDED.mark_price,
+    liquidation_price = EXCLUDED.liquidation_price, leverage = EXCLUDED.leverage, margin_usdt = EXCLUDED.margin_usdt,
+    unrealised_pnl_usdt = EXCLUDED.unrealised_pnl_usdt, has_stop = EXCLUDED.has_stop,
+    stop_price = EXCLUDED.stop_price, take_profit_price = EXCLUDED.take_profit_price
+
+-- name: record_foreign_orders
+WITH found AS (
+    SELECT DISTINCT ON (symbol, client_id) * FROM jsonb_to_recordset($1::jsonb) AS found (
+        symbol text, client_id text, side text, order_type text, quantity numeric, price numeric, trigger_price numeric)
+), gone AS (
+    DELETE FROM foreign_orders
+    WHERE NOT EXISTS (
+        SELECT FROM found WHERE (found.symbol, found.client_id) = (foreign_orders.symbol, foreign_orders.client_id))
+), seen AS (
+    UPDATE foreign_seen SET orders_seen_at = clock_timestamp()
+)
+INSERT INTO foreign_orders (symbol, client_id, side, order_type, quantity, price, trigger_price)
+SELECT symbol, client_id, side, order_type, quantity, price, trigger_price FROM found
+ON CONFLICT (symbol, client_id) DO UPDATE SET
+    side = EXCLUDED.side, order_type = EXCLUDED.order_type, quantity = EXCLUDED.quantity, price = EXCLUDED.price,
+    trigger_price = EXCLUDED.trigger_price
+
+-- name: foreign_positions
+SELECT symbol, side, quantity, entry_price, mark_price, liquidation_price, leverage, margin_usdt, unrealised_pnl_usdt,
+       has_stop, stop_price, take_profit_price, first_seen_at
+FROM foreign_positions ORDER BY symbol, side LIMIT $1
+
+-- name: foreign_orders
+SELECT symbol, client_id, side, order_type, quantity, price, trigger_price, first_seen_at
+FROM foreign_orders ORDER BY symbol, client_id LIMIT $1
+
+-- name: foreign_seen
+SELECT positions_seen_at, orders_seen_at FROM foreign_seen
+
+-- name: record_close_request
+INSERT INTO close_requests (request_id, event_id, symbol, requested_by, requested_at) VALUES ($1, $2, $3, $4, $5)
+
+-- name: close_request
+-- Handled: the inbox has its message, or had it: the inbox is pruned, and no message waits for an hour.
+SELECT request_id, symbol, requested_by, requested_at,
+       requested_at < now() - interval '1 hour' OR EXISTS (
+           SELECT FROM inbox WHERE inbox.event_id = close_requests.event_id AND queue = $2
+       ) AS is_handled
+FROM close_requests WHERE request_id = $1
+
+-- name: entries_closed_by
+SELECT signal_id, strategy, symbol, side, state::text AS state, filled_quantity AS quantity, entry_price, exit_price,
+       pnl_usdt - fees_usdt + funding_usdt AS net_pnl_usdt, ended_reason AS reason, closed_at
+FROM entries WHERE closed_by = $1 ORDER BY symbol, signal_id LIMIT $2
+
+-- name: prune_close_requests
+WITH forgotten AS (
+    DELETE FROM close_requests WHERE request_id IN (
+        SELECT request_id FROM close_requests WHERE requested_at < now() - make_interval(days => $1)
+        ORDER BY requested_at LIMIT 500
+    ) RETURNING true
+)
+SELECT count(*) FROM forgotten

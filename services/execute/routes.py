@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI, Response
@@ -15,8 +16,8 @@ from pydantic import BaseModel, Field
 
 from services.execute.config import ExecuteSettings
 from services.execute.facts import PRODUCER
-from services.execute.order_state import HAS_POSITION, Entry
-from services.execute.ports import OwesMessages, ReadsAccount
+from services.execute.order_state import HAS_POSITION, MAY_HAVE_POSITION, Entry
+from services.execute.ports import KnowsMarket, ListsInstruments, OwesMessages, ReadsAccount
 from services.execute.preflight import Preflight
 from services.execute.store import ExecuteStore
 from services.execute.venue import VenuePosition
@@ -27,12 +28,18 @@ from shared.errors import ExchangeUnavailable
 from shared.http_api import Actor, Problem, api_key_guard, json_response
 from shared.models import AnalysisCompleted, CloseRequested, Envelope, ManualTradeProposed, Message
 from shared.stream_processor import LatestTicks
+from shared.suggestions import did_you_mean, meant
+from shared.supervision import Done, attempt
 from shared.values import Action, CloseReason, Origin, Side, Signal
 
 ACTOR = "operator"
 MANUAL_STRATEGY = "manual"
 VENUE_CACHE = timedelta(seconds=1)
 SYMBOL_PATTERN = "^[A-Z0-9]{3,20}$"
+
+
+class LooksUp(ReadsAccount, ListsInstruments, Protocol):
+    """The exchange, for questions."""
 
 
 class CloseBody(BaseModel):
@@ -57,7 +64,8 @@ class ExecuteRoutes:
         self,
         settings: ExecuteSettings,
         store: ExecuteStore,
-        exchange: ReadsAccount,
+        exchange: LooksUp,
+        market: KnowsMarket,
         outbox: OwesMessages,
         ticks: LatestTicks,
         clock: Clock,
@@ -66,12 +74,13 @@ class ExecuteRoutes:
         self._settings = settings
         self._store = store
         self._exchange = exchange
+        self._market = market
         self._outbox = outbox
         self._ticks = ticks
         self._clock = clock
         self._preflight = preflight
         self._held_at = datetime.min.replace(tzinfo=UTC)
-        self._venue_positions: dict[str, VenuePosition] = {}
+        self._venue_positions: dict[tuple[str, Side], VenuePosition] = {}
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -88,6 +97,9 @@ class ExecuteRoutes:
             dependencies=guarded,
             tags=["trading"],
         )(self.close)
+        app.get(
+            "/closes/{request_id}", summary="What became of a close that was asked for", tags=["trading"]
+        )(self.close_request)
         app.post(
             "/trade",
             status_code=202,
@@ -107,20 +119,30 @@ class ExecuteRoutes:
         return json_response(await self._preflight.look())
 
     async def positions(self) -> Response:
-        """Return our open positions; marks and liquidation prices are the exchange's, null when it is
-        away.
+        """Return our open positions, and what else stands on the account; marks and liquidation prices are
+        the exchange's, null when it is away.
         """
         entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
         held = await self._held() if entries else {}
-        return json_response({"positions": [_shown(entry, held.get(entry.symbol)) for entry in entries]})
+        foreign = await self._store.foreign()
+        return json_response(
+            {
+                "positions": [_shown(entry, held.get((entry.symbol, entry.side))) for entry in entries],
+                "foreign_positions": foreign.positions,
+                "foreign_positions_seen_at": foreign.positions_seen_at,
+                "foreign_orders": foreign.orders,
+                "foreign_orders_seen_at": foreign.orders_seen_at,
+            }
+        )
 
-    async def _held(self) -> dict[str, VenuePosition]:
+    async def _held(self) -> dict[tuple[str, Side], VenuePosition]:
         """Return what the exchange holds, asked at most once a second: lookers must not use up its weight."""
         now = self._clock()
         if now - self._held_at > VENUE_CACHE:
             self._held_at = now
             try:
-                self._venue_positions = {each.symbol: each for each in await self._exchange.positions()}
+                found = await self._exchange.positions()
+                self._venue_positions = {(each.symbol, each.side): each for each in found}
             except ExchangeUnavailable:
                 self._venue_positions = {}  # our own record is still worth showing
         return self._venue_positions
@@ -139,7 +161,12 @@ class ExecuteRoutes:
         return json_response(tick)
 
     async def close(self, body: CloseBody, actor: Actor = ACTOR) -> Response:
-        """Stage a close request; it is carried out from the queue within moments."""
+        """Stage a close request; it is carried out from the queue within moments, see `/closes/{request_id}`.
+
+        A symbol that is neither held nor listed is refused: nothing would be closed, and nobody would know.
+        """
+        if body.symbol is not None:
+            await self._demand_known(body.symbol)
         request_id = f"req-{uuid4().hex[:20]}"
         request = CloseRequested(
             signal_id=request_id,
@@ -148,8 +175,47 @@ class ExecuteRoutes:
             reason=CloseReason.OPERATOR,
             requested_by=f"{actor}: {body.reason}" if body.reason else actor,
         )
-        await self._hand_over([request], request_id)
+        await self._hand_over([request], request_id, request)
         return json_response({"request_id": request_id}, 202)
+
+    async def close_request(self, request_id: str) -> Response:
+        """Return who asked for a close, what it closed so far, and what of it is still open."""
+        found = await self._store.close_request(request_id)
+        if found is None:
+            raise Problem(404, "request not known", f"No close {request_id!r} was asked for here.")
+        symbol = found["symbol"]
+        unfinished = await (self._store.unfinished() if symbol is None else self._store.unfinished_on(symbol))
+        still_open = [
+            each.symbol
+            for each in unfinished
+            if each.state in MAY_HAVE_POSITION and each.approval.signal_received_at <= found["requested_at"]
+        ]
+        is_over = found.pop("is_handled") and not still_open
+        return json_response(found | {"state": "done" if is_over else "pending", "still_open": still_open})
+
+    async def _demand_known(self, symbol: str) -> None:
+        """Refuse a symbol that nobody knows; while it cannot be looked up, any is taken (P9)."""
+        open_symbols = {each.symbol for each in await self._store.unfinished()}
+        foreign = {str(each["symbol"]) for each in (await self._store.foreign()).positions}
+        if symbol in open_symbols | foreign:
+            return
+        match await attempt(self._listed(symbol)):
+            case Done(listed) if listed is not None and symbol not in listed:
+                held = ", ".join(sorted(open_symbols)) or "none"
+                words = (
+                    f"{symbol} is not listed, and no position is open in it: nothing is closed.",
+                    did_you_mean(meant(symbol, open_symbols, listed)),
+                    f"Open positions: {held}.",
+                )
+                raise Problem(404, "symbol not known", " ".join(word for word in words if word))
+            case _:
+                return
+
+    async def _listed(self, symbol: str) -> frozenset[str] | None:
+        """Return every listed symbol; None when this one is surely among them."""
+        if await self._market.instrument(symbol) is not None:
+            return None
+        return frozenset(each.symbol for each in await self._exchange.instruments())
 
     async def trade(self, body: TradeBody) -> Response:
         """Stage a manual proposal into RISK's queue."""
@@ -170,7 +236,9 @@ class ExecuteRoutes:
         await self._hand_over([proposal, ManualTradeProposed(signal=signal)], signal.signal_id)
         return json_response({"signal_id": signal.signal_id}, 202)
 
-    async def _hand_over(self, payloads: Sequence[Message], story: str) -> None:
+    async def _hand_over(
+        self, payloads: Sequence[Message], story: str, close: CloseRequested | None = None
+    ) -> None:
         now = self._clock()
         envelopes: list[Envelope] = [
             envelop(each, correlation_id=story, causation_id=None, occurred_at=now, producer=PRODUCER)
@@ -178,6 +246,8 @@ class ExecuteRoutes:
         ]
         async with self._store.transaction() as tx:
             await self._outbox.stage(tx, envelopes)
+            if close is not None:
+                await self._store.record_close_request(tx, close, envelopes[0].event_id)
         await asyncio.shield(self._outbox.publish(envelopes))
 
 
@@ -189,6 +259,7 @@ def _shown(entry: Entry, held: VenuePosition | None) -> dict[str, object]:
         "symbol": entry.symbol,
         "side": entry.side,
         "quantity": position.quantity,
+        "exchange_quantity": None if held is None else held.quantity,
         "entry_price": position.entry_price,
         "mark_price": None if held is None else held.mark_price,
         "stop_price": entry.stop_price,

@@ -9,25 +9,39 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from services.execute.execution_rules import ClosedBooks
+from services.execute.foreign import ForeignOrder, ForeignPosition
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry, EntryState
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
-from shared.models import AccountSnapshot, TradeApproved, TradingStateChanged
+from shared.models import AccountSnapshot, CloseRequested, TradeApproved, TradingStateChanged
 from shared.retention import Kept
+from shared.topology import TRADE_CONTROL
 from shared.values import CloseReason, Side, TradingState
 
 QUERIES = load_queries(Path(__file__).parent / "queries.sql")
 ORDERS_LISTED_MAX = 500
 LOST_HOURS_MAX = 24
 EVERY_SYMBOL = "*"
+CLOSE_REQUESTS_KEPT_DAYS = 90
+FOREIGN_MAX = 200
+"""No account holds more positions; of orders so many are shown."""
+
+
+class ForeignSeen(NamedTuple):
+    """What is not ours, and when each was looked at; None: never."""
+
+    positions: Sequence[dict[str, Any]]
+    orders: Sequence[dict[str, Any]]
+    positions_seen_at: datetime | None
+    orders_seen_at: datetime | None
 
 
 class ExecuteStore:
@@ -259,6 +273,41 @@ class ExecuteStore:
             len(snapshot.positions),
         )
 
+    async def record_foreign_positions(self, positions: Sequence[ForeignPosition]) -> None:
+        """Replace what is known of positions that are not ours."""
+        await self._database.execute(QUERIES["record_foreign_positions"], jsonb(list(positions)))
+
+    async def record_foreign_orders(self, orders: Sequence[ForeignOrder]) -> None:
+        """Replace what is known of open orders that are not ours."""
+        await self._database.execute(QUERIES["record_foreign_orders"], jsonb(list(orders)))
+
+    async def foreign(self) -> ForeignSeen:
+        """Return what is not ours, as the keeper saw it last."""
+        positions = await self._database.fetch(QUERIES["foreign_positions"], FOREIGN_MAX)
+        orders = await self._database.fetch(QUERIES["foreign_orders"], FOREIGN_MAX)
+        seen = await self._database.fetch_row(QUERIES["foreign_seen"])
+        assert seen is not None, "the only row is always there"
+        return ForeignSeen([dict(row) for row in positions], [dict(row) for row in orders], **dict(seen))
+
+    async def record_close_request(self, tx: Connection, request: CloseRequested, event_id: str) -> None:
+        """Keep who asked for a close, so that its id can be asked about."""
+        await tx.execute(
+            QUERIES["record_close_request"],
+            request.signal_id,
+            event_id,
+            request.symbol,
+            request.requested_by,
+            request.requested_at,
+        )
+
+    async def close_request(self, request_id: str) -> dict[str, Any] | None:
+        """Return a close request with what it closed and what it is closing; None when it is not known."""
+        row = await self._database.fetch_row(QUERIES["close_request"], request_id, TRADE_CONTROL.name)
+        if row is None:
+            return None
+        entries = await self._database.fetch(QUERIES["entries_closed_by"], request_id, FOREIGN_MAX)
+        return dict(row) | {"positions": [dict(each) for each in entries]}
+
     async def orders(self, limit: int) -> list[dict[str, Any]]:
         """Return our newest orders."""
         return [
@@ -317,4 +366,5 @@ def retention(trades_kept_days: int, equity_kept_days: int) -> tuple[Kept, ...]:
     return (
         Kept("equity", QUERIES["prune_equity"], equity_kept_days),
         Kept("trades", QUERIES["prune_trades"], trades_kept_days),
+        Kept("close_requests", QUERIES["prune_close_requests"], CLOSE_REQUESTS_KEPT_DAYS),
     )

@@ -41,6 +41,8 @@ class OrderReport(Value, frozen=True, kw_only=True):
     filled_quantity: Decimal
     average_price: Decimal | None  # absent from some answers; ask again by client id
     updated_at: datetime
+    order_type: str = ""
+    limit_price: Decimal | None = None
 
     @property
     def is_final(self) -> bool:
@@ -58,6 +60,7 @@ class AlgoReport(Value, frozen=True, kw_only=True):
     status: str
     trigger_price: Decimal
     actual_order_id: str | None
+    order_type: str = ""
 
     @property
     def is_standing(self) -> bool:

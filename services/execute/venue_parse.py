@@ -95,6 +95,7 @@ def algo_report(raw: Payload) -> AlgoReport:
         status=raw["algoStatus"],
         trigger_price=decimal(raw.get("triggerPrice") or 0),  # a foreign trailing stop has none
         actual_order_id=str(raw["actualOrderId"]) if raw.get("actualOrderId") else None,
+        order_type=raw.get("orderType") or "",
     )
 
 

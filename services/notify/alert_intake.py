@@ -112,13 +112,13 @@ def _own(alert: OwnAlert, now: datetime) -> Envelope:
 
 
 def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
-    name = _CAPITAL.sub("_", alert.labels.get("alertname", "alert")).lower()[:KIND_CHARS_MAX]
+    name = name_of(alert)
     is_over = alert.status == "resolved"
     told = SEVERITIES.get(alert.labels.get("severity", "").lower(), Severity.WARNING)
     fact = AlertRaised(
         severity=Severity.INFO if is_over else told,
         kind=f"{name}{RESOLVED}" if is_over else name,
-        text=_words_of(alert)[:TEXT_CHARS_MAX],
+        text=words_of(alert),
         symbol=alert.labels.get("symbol"),
     )
     identity = alert.fingerprint or repr(sorted(alert.labels.items()))
@@ -133,11 +133,17 @@ def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
     )
 
 
-def _words_of(alert: AlertmanagerAlert) -> str:
+def name_of(alert: AlertmanagerAlert) -> str:
+    """Return the name of an alert as our own kinds are written."""
+    return _CAPITAL.sub("_", alert.labels.get("alertname", "alert")).lower()[:KIND_CHARS_MAX]
+
+
+def words_of(alert: AlertmanagerAlert) -> str:
+    """Return what an alert says: its annotations, and its labels on the last line."""
     lines = [alert.annotations.get(key, "") for key in ("summary", "description", "runbook")]
     labels = ", ".join(
         f"{name}={value}"
         for name, value in sorted(alert.labels.items())
         if name not in ("alertname", "severity")
     )
-    return "\n".join(line for line in (*lines, labels) if line) or alert.status
+    return ("\n".join(line for line in (*lines, labels) if line) or alert.status)[:TEXT_CHARS_MAX]

@@ -22,6 +22,7 @@ from services.notify.telling.kinds import Kind, Lane, Level
 from services.notify.telling.message_format import NOTHING_KNOWN, Context, Notification, describe
 from services.notify.telling.pacing import (
     Answer,
+    Barred,
     Busy,
     Delivered,
     Pace,
@@ -154,7 +155,7 @@ class DeliveryFlow:
             case Refused(why):
                 await self._queue.drop(event_ids, why)
                 self._watch.dropped(len(event_ids), "refused")
-            case Busy() | Unreachable():
+            case Busy() | Unreachable() | Barred():
                 await self._queue.release(event_ids)
                 return
         if drops.count:

@@ -6,6 +6,7 @@ Every replica does all of it; each statement is safe beside itself. It must neve
 import asyncio
 from collections.abc import Callable
 
+from services.notify.alarms import AlarmBook
 from services.notify.desk_store import DeskStore
 from services.notify.metrics_collector import show_database, show_oldest_waiting
 from services.notify.store import REPEAT_WINDOW_S, NotificationStore
@@ -29,6 +30,7 @@ class Housekeeping:
         self,
         store: NotificationStore,
         desk: DeskStore,
+        alarms: AlarmBook,
         wake: Callable[[], None],
         words: Language,
         clock: Clock,
@@ -36,6 +38,7 @@ class Housekeeping:
     ) -> None:
         self._store = store
         self._desk = desk
+        self._alarms = alarms
         self._wake = wake
         self._words = words
         self._clock = clock
@@ -72,4 +75,5 @@ class Housekeeping:
         while True:
             await self._store.prune(self._kept_days)
             await self._desk.prune()
+            await self._alarms.prune()
             await asyncio.sleep(PRUNE_INTERVAL_S)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from pydantic import SecretStr
 
+from services.notify.alarms import AlarmBook
 from services.notify.alert_intake import AlertmanagerWebhook, OwnAlert, envelopes
 from services.notify.ports import TellsFact
 from services.notify.store import NotificationStore
@@ -21,9 +22,14 @@ SOURCE = "http"
 
 
 def add_routes(
-    app: FastAPI, tell: TellsFact, store: NotificationStore, api_key: SecretStr, clock: Clock
+    app: FastAPI,
+    tell: TellsFact,
+    store: NotificationStore,
+    alarms: AlarmBook,
+    api_key: SecretStr,
+    clock: Clock,
 ) -> None:
-    """Add `POST /alert` and `GET /notifications`."""
+    """Add `POST /alert`, `GET /alarms` and `GET /notifications`."""
 
     @app.post(
         "/alert",
@@ -33,10 +39,16 @@ def add_routes(
         tags=["notifications"],
     )
     async def alert(body: OwnAlert | AlertmanagerWebhook) -> Response:
+        if isinstance(body, AlertmanagerWebhook):
+            await alarms.note(body)
         told = list(envelopes(body, clock()))
         for envelope in told:
             await tell(SOURCE, envelope)
         return json_response({"event_ids": [envelope.event_id for envelope in told]}, 202)
+
+    @app.get("/alarms", summary="The alarms that are active, the most severe first", tags=["notifications"])
+    async def active() -> Response:
+        return json_response({"alarms": [alarm._asdict() for alarm in await alarms.active()]})
 
     @app.get(
         "/notifications", summary="The newest notifications and what became of them", tags=["notifications"]

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from services.notify.people import Door, Why
 from services.notify.store import DatabaseLoad
-from services.notify.telling.pacing import Answer, Busy, Delivered, Refused, Unreachable
+from services.notify.telling.pacing import Answer, Barred, Busy, Delivered, Refused, Unreachable
 from shared import metrics
 from shared.models import Envelope, PositionClosed
 from shared.money import ZERO
@@ -60,6 +60,8 @@ class DeliveryMetrics:
                 metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="busy").inc()
             case Unreachable():
                 metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="unreachable").inc()
+            case Barred():
+                metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="barred").inc()
             case Refused():
                 metrics.NOTIFICATION_FAILURES.labels(channel=self._channel, why="refused").inc()
 

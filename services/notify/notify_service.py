@@ -8,8 +8,10 @@ import time
 
 from fastapi import FastAPI
 
+from services.notify.alarms import AlarmBook
 from services.notify.api_examples import ANSWERS
 from services.notify.audit_route import add_audit
+from services.notify.channel_news import ChannelNews
 from services.notify.chat.setup import open_chat
 from services.notify.config import NotifySettings
 from services.notify.daily.day_loss import DayLossWatch
@@ -59,14 +61,19 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
     words, reports = LANGUAGES[settings.language], Reports(database)
-    outlets = await open_outlets(runtime, settings, database, words, time.monotonic)
+    alarms = AlarmBook(database)
+    news = ChannelNews(database, alarms, words, utc_now)
+    outlets = await open_outlets(runtime, settings, database, words, news, time.monotonic)
     store = NotificationStore(database, outlets.channels)
     flow = NotifyFlow(
         store, reports, BusinessMetrics(), StorageMetrics(), outlets.wake, words, settings.levels
     )
+    runtime.spawn("channel_news", lambda: news.tell(flow.tell))
     runtime.spawn("outbox_sweeper", Outbox(database, publisher).sweep)  # it prunes our inbox
     desk_store = DeskStore(database)
-    keeping = Housekeeping(store, desk_store, outlets.wake, words, utc_now, settings.notifications_kept_days)
+    keeping = Housekeeping(
+        store, desk_store, alarms, outlets.wake, words, utc_now, settings.notifications_kept_days
+    )
     runtime.spawn("repeats_teller", keeping.tell_repeats)
     runtime.spawn("channel_minder", keeping.mind_channels)
     runtime.spawn("load_gauges", keeping.measure)
@@ -85,10 +92,10 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
     runtime.spawn("day_loss_watch", DayLossWatch(services, flow.tell, words, utc_now).run)
     doors = DoorMetrics()
     desk = Desk(desk_store, desk_store, services, doors, lambda: secrets.token_urlsafe(TOKEN_BYTES))
-    await open_chat(runtime, settings, database, desk, desk_store, services)
+    await open_chat(runtime, settings, database, desk, desk_store, services, news)
 
     app = create_app(runtime, "NOTIFY", DESCRIPTION)
-    add_routes(app, flow.tell, store, settings.api_key, utc_now)
+    add_routes(app, flow.tell, store, alarms, settings.api_key, utc_now)
     add_audit(app, desk_store, reports, settings.api_key)
     add_dashboard(runtime, app, settings, database, services, store, desk, doors)
     await open_consumers(runtime, amqp_url, publisher, flow.tell)

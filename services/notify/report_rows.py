@@ -108,7 +108,11 @@ class EquityPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalLine:
-    """A signal, how it scored and how it ended; `outcome` is None while it is on its way."""
+    """A signal, how it scored, how it ended and what became of it.
+
+    `outcome` is None while it is on its way. `position_state` is EXECUTE's for the position that it opened,
+    `net_usdt` what that brought; `realised_usdt` is what the `closed_trades` brought that the signal closed.
+    """
 
     signal_id: str
     origin: str
@@ -124,6 +128,58 @@ class SignalLine:
     outcome: str | None
     reason: str | None
     decided_at: datetime | None
+    position_state: str | None = None
+    closed_reason: str | None = None
+    net_usdt: Decimal | None = None
+    closed_trades: int = 0
+    realised_usdt: Decimal | None = None
+
+    @property
+    def result(self) -> "Result":
+        """What the signal led to, as far as it is known now."""
+        return result_of(self)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a signal led to in one word, why, and in money; `tone` is `good`, `bad`, `open` or `none`."""
+
+    name: str
+    reason: str | None
+    net_usdt: Decimal | None
+    tone: str
+
+
+HARD_ENDS = ("liquidation", "adl")
+"""Ends that the exchange forced: they are called by their own name."""
+
+
+POSITION_WORDS = {
+    "filled": ("unprotected", "bad"),
+    "protected": ("open", "open"),
+    "closing": ("closing", "open"),
+}
+
+
+def result_of(line: SignalLine) -> Result:
+    """Return what a signal led to: its outcome, until something that it opened or closed tells more."""
+    if line.position_state == "closed":
+        name = line.closed_reason if line.closed_reason in HARD_ENDS else "closed"
+        tone = "bad" if name in HARD_ENDS else _tone(line.net_usdt)
+        return Result(name or "closed", line.closed_reason, line.net_usdt, tone)
+    if line.position_state is not None:
+        name, tone = POSITION_WORDS[line.position_state]
+        return Result(name, line.reason, None, tone)
+    if line.closed_trades:
+        return Result(line.outcome or "closed", line.reason, line.realised_usdt, _tone(line.realised_usdt))
+    tone = "bad" if line.outcome in ("failed", "rejected") else "none"
+    return Result(line.outcome or "on_its_way", line.reason, None, tone)
+
+
+def _tone(net_usdt: Decimal | None) -> str:
+    if net_usdt is None or net_usdt == ZERO:
+        return "none"
+    return "good" if net_usdt > ZERO else "bad"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,8 +35,9 @@ ORDER BY slice
 
 -- name: signals
 SELECT signal_id, origin, strategy, symbol, action, confidence, price, alert_time, received_at, phoenix95_score,
-       final_confidence, outcome, reason, decided_at
-FROM reporting.signals
+       final_confidence, outcome, reason, decided_at, position_state, closed_reason, net_usdt, closed_trades,
+       realised_usdt
+FROM reporting.signal_results
 WHERE ($1::text IS NULL OR symbol = $1)
 ORDER BY received_at DESC LIMIT $2
 

@@ -37,6 +37,8 @@ _STATUS = {
     "limits": [_LIMIT],
     "reservations": [_RESERVATION],
     "findings": ["5 positions on the same side lose 10 % of equity at their stops: …"],
+    "entries_blocked_by": [],
+    "market": {"symbols": 12, "fresh": 12, "stale": [], "newest_age_s": "0.412"},
     "measures": {
         "VaR 95 % 1 d, USDT": "312.40",
         "CVaR 95 % 1 d, USDT": "391.75",

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, FastAPI, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr
 
+from services.risk.entry_blocks import blocks_of, market_of
 from services.risk.flow import RiskFlow
 from services.risk.operator_change import OperatorChange
 from services.risk.profiles import LimitFault, Profile
@@ -20,6 +21,7 @@ from services.risk.status import answer_of, status_of
 from shared.clock import Clock
 from shared.codec import encode_value
 from shared.http_api import Actor, Problem, api_key_guard, json_response
+from shared.market import Tick
 from shared.values import Action, Origin, Side, Signal, TradingState
 
 ACTOR = "operator"
@@ -107,12 +109,14 @@ class OperatorApi:
         api_key: SecretStr,
         clock: Clock,
         measures: Callable[[], Mapping[str, Decimal | None]],
+        ticks: Callable[[], Mapping[str, Tick]],
     ) -> None:
         self._flow = flow
         self._profile = profile
         self._api_key = api_key
         self._clock = clock
         self._measures = measures
+        self._ticks = ticks
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -135,9 +139,16 @@ class OperatorApi:
         )(self.record_act)
 
     async def status(self) -> Response:
-        """Return the account, every limit and its use, what is reserved and open, what a day may cost."""
-        told = status_of(await self._flow.status(), self._profile)
-        return json_response(told | {"measures": self._measures()})
+        """Return the account, every limit and its use, what is reserved and open, what a day may cost, and
+        what refuses every entry now.
+        """
+        reading, ticks = await self._flow.status(), self._ticks()
+        told = status_of(reading, self._profile)
+        blocks = blocks_of(reading, ticks)
+        market = market_of(ticks, reading.limits, reading.now)
+        return json_response(
+            told | {"measures": self._measures(), "entries_blocked_by": blocks, "market": market}
+        )
 
     async def check(self, body: CheckBody) -> Response:
         """Decide as if it were a signal, and forget it."""

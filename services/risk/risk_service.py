@@ -65,7 +65,9 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
     runtime.on_drain(outbox.flush_marks)
 
     app = create_app(runtime, "RISK", DESCRIPTION)
-    OperatorApi(flow, settings.risk_profile, settings.api_key, utc_now, gauges.measures).add_to(app)
+    OperatorApi(flow, settings.risk_profile, settings.api_key, utc_now, gauges.measures, ticks.all).add_to(
+        app
+    )
     describe(app, ANSWERS)
     return app
 

@@ -252,6 +252,7 @@ KOREAN_TEXTS = {
     "services/notify/chat/texts.py",
     "services/notify/dashboard/texts.py",
     "services/notify/dashboard/texts_ko.py",
+    "services/notify/telling/headline_ko.py",
     "services/notify/telling/story_ko.py",
     "services/notify/telling/texts_ko.py",
 }

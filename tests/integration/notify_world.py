@@ -27,6 +27,7 @@ from tests.unit.notify import facts
 TOKEN = "95:a-token-that-must-not-be-logged"
 CHAT_ID = "9500"
 SOON_S = 15.0
+TABLES = ("deliveries", "notifications", "repeats", "inbox", "leases", "alarms", "telegram_moves")
 
 
 @dataclass
@@ -91,7 +92,15 @@ def notify_database(servers: Servers) -> Database:
 async def world(servers: Servers) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(notify_database(servers))
-        for table in ("deliveries", "notifications", "repeats", "inbox", "leases"):
+        for table in (
+            "deliveries",
+            "notifications",
+            "repeats",
+            "inbox",
+            "leases",
+            "alarms",
+            "telegram_moves",
+        ):
             await database.execute(f"DELETE FROM {table}")
         publisher = await stack.enter_async_context(Publisher(servers.amqp_url, "test"))
         for queue in (topology.NOTIFY_FACTS, topology.RISK_ALERTS):  # what other tests have told

@@ -39,6 +39,8 @@ class Message:
     is_silent: bool = False
     picture_bytes: int = 0
     at_s: float = field(default_factory=time.monotonic)
+    topic_id: str = ""
+    parse_mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Trouble:
     status: int
     description: str = ""
     retry_after_s: int | None = None
+    migrate_to_chat_id: int | None = None
     hang_s: float = 0.0
     arrives: bool = False
 
@@ -60,6 +63,8 @@ class TelegramStandIn:
         self.messages: deque[Message] = deque(maxlen=MESSAGES_KEPT_MAX)
         self.requests = 0
         self.people = TelegramPeople()
+        self.always: dict[str, Trouble] = {}
+        """How every message to a chat is answered badly, by its id; `id/topic` for a topic of it."""
         self._troubles: deque[Trouble] = deque()
         self._tell = tell
         self._runner: web.AppRunner | None = None
@@ -135,7 +140,7 @@ class TelegramStandIn:
         chat_id, text = str(given.get("chat_id", "")), str(given.get(where, ""))
         seen = shown(text, str(given.get("parse_mode", "")))
         message = self._read(chat_id, seen if seen is not None else text, given, request)
-        trouble = self._troubles.popleft() if self._troubles else None
+        trouble = self._troubles.popleft() if self._troubles else self._standing_trouble(message)
         if trouble is not None:
             return await self._trouble(trouble, message)
         if seen is None:
@@ -148,6 +153,10 @@ class TelegramStandIn:
         self.people.sent(message.message_id, chat_id, message.text, given)
         return web.json_response({"ok": True, "result": kept})
 
+    def _standing_trouble(self, message: Message) -> Trouble | None:
+        topic = self.always.get(f"{message.chat_id}/{message.topic_id}")
+        return topic if topic is not None else self.always.get(message.chat_id)
+
     def _read(self, chat_id: str, text: str, given: Mapping[str, object], request: web.Request) -> Message:
         photo = given.get("photo")
         picture_bytes = len(photo.file.read()) if isinstance(photo, web.FileField) else 0
@@ -159,6 +168,8 @@ class TelegramStandIn:
             request.match_info["token"],
             str(given.get("disable_notification", "")).lower() == "true",
             picture_bytes,
+            topic_id=str(given.get("message_thread_id", "")),
+            parse_mode=str(given.get("parse_mode", "")),
         )
 
     async def _trouble(self, trouble: Trouble, message: Message) -> web.Response:
@@ -166,7 +177,9 @@ class TelegramStandIn:
             await self._keep(message)
         if trouble.hang_s:
             await asyncio.sleep(trouble.hang_s)
-        return _refusal(trouble.status, trouble.description, trouble.retry_after_s)
+        return _refusal(
+            trouble.status, trouble.description, trouble.retry_after_s, trouble.migrate_to_chat_id
+        )
 
     async def _keep(self, message: Message) -> dict[str, object]:
         async with self._arrived:
@@ -180,10 +193,17 @@ class TelegramStandIn:
         return {"message_id": message.message_id, "date": int(time.time()), "chat": chat, **what}
 
 
-def _refusal(status: int, description: str, retry_after_s: int | None = None) -> web.Response:
+def _refusal(
+    status: int,
+    description: str,
+    retry_after_s: int | None = None,
+    migrate_to_chat_id: int | None = None,
+) -> web.Response:
     body: dict[str, object] = {"ok": False, "error_code": status, "description": description}
     if retry_after_s is not None:
         body["parameters"] = {"retry_after": retry_after_s}
+    if migrate_to_chat_id is not None:
+        body["parameters"] = {"migrate_to_chat_id": migrate_to_chat_id}
     return web.json_response(body, status=status)
 
 

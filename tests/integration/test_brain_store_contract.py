@@ -163,6 +163,8 @@ def trade(name: str, hour: int) -> ClosedTrade:
         return_fraction=Decimal(hour) / 100,
         net_pnl_usdt=Decimal(hour),
         closed_at=NOON + timedelta(hours=hour),
+        reason="stop_loss",
+        closed_by=None,
     )
 
 

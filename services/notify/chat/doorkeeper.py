@@ -4,8 +4,8 @@ It must never let a stranger make us write without end, into the chat or into th
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from services.notify.chat.vocabulary import Place
 from services.notify.people import Door, Person, Role
@@ -15,11 +15,12 @@ KEYS_MAX = 1_000
 
 @dataclass(frozen=True)
 class GuestList:
-    """The chats we write to, and the people who may command."""
+    """The chats we write to, the new ids of those that Telegram moved, and the people who may command."""
 
     chats: Collection[str]
     operators: Collection[int]
     viewers: Collection[int]
+    moves: Mapping[str, str] = field(default_factory=dict)
 
     def person(self, user_id: int, place: Place | None) -> Person | None:
         """Return who this is; None for a stranger, and for anybody in a chat that is not ours."""
@@ -33,7 +34,8 @@ class GuestList:
 
     def _is_ours(self, place: Place) -> bool:
         named = f"@{place.name}".lower() if place.name is not None else None
-        return any(chat == str(place.chat_id) or chat.lower() == named for chat in self.chats)
+        here = str(place.chat_id)
+        return any(here in (chat, self.moves.get(chat)) or chat.lower() == named for chat in self.chats)
 
 
 class Allowance:

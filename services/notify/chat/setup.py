@@ -6,6 +6,7 @@ It must never hold a rule.
 import time
 from collections.abc import Mapping, Sequence
 
+from services.notify.channel_news import ChannelNews
 from services.notify.chat.acts import ChatActs
 from services.notify.chat.commands import MENU
 from services.notify.chat.conversation import Conversation
@@ -20,6 +21,7 @@ from services.notify.desk_store import DeskStore
 from services.notify.metrics_collector import ChatMetrics, DoorMetrics
 from services.notify.reports import Reports
 from services.notify.service_client import ServiceClient
+from services.notify.telling.channels import chat_of
 from shared import logs
 from shared.clock import utc_now
 from shared.database import Database
@@ -36,6 +38,7 @@ async def open_chat(
     desk: Desk,
     store: DeskStore,
     services: ServiceClient,
+    news: ChannelNews,
 ) -> None:
     """Listen to the chat, if one is set up."""
     token = settings.telegram_bot_token
@@ -51,8 +54,8 @@ async def open_chat(
     say, watch, reports = Phrases(settings.language), ChatMetrics(), Reports(database)
     reads = ChatReads(services, reports, say, utc_now, settings.mode)
     acts = ChatActs(desk, reads, reports, door, say, utc_now, time.monotonic)
-    chats = [chat.address for chat in settings.telegram_chats]
-    guests = GuestList(chats, settings.telegram_operators, settings.telegram_viewers)
+    chats = [chat_of(chat.address)[0] for chat in settings.telegram_chats]
+    guests = GuestList(chats, settings.telegram_operators, settings.telegram_viewers, news.moves)
     conversation = Conversation(
         guests, reads, acts, desk, door, say, DoorMetrics(), watch, utc_now, time.monotonic
     )

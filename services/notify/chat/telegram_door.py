@@ -20,7 +20,15 @@ from telegram import (
     LinkPreviewOptions,
     MessageEntity,
 )
-from telegram.error import BadRequest, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    RetryAfter,
+    TelegramError,
+)
 from telegram.request import HTTPXRequest
 
 from services.notify.chat.vocabulary import (
@@ -38,8 +46,9 @@ from services.notify.chat.vocabulary import (
     pages,
     units,
 )
-from services.notify.telegram_bot import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SEND_TIMEOUT_S
-from services.notify.telling.pacing import Busy, Refused, Unreachable
+from services.notify.telegram_bot import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, SEND_TIMEOUT_S, Moved
+from services.notify.telling.lengths import cut
+from services.notify.telling.pacing import Barred, Busy, Refused, Unreachable
 from shared import logs
 from shared.lease import LEASE_S, RENEW_INTERVAL_S
 
@@ -121,7 +130,12 @@ class TelegramDoor:
         """Send a reply, in pages if it is long; return its last message's id, None if it did not arrive."""
         message_id: int | None = None
         for page in pages(reply):
-            message_id = await self._deliver(self._bot.send_message, chat_id=place.chat_id, **_content(page))
+            message_id = await self._deliver(
+                self._bot.send_message,
+                chat_id=place.chat_id,
+                message_thread_id=place.topic_id,
+                **_content(page),
+            )
             if message_id is None:
                 break
         return message_id
@@ -137,7 +151,7 @@ class TelegramDoor:
 
     async def answer(self, press_id: str, text: str = "") -> None:
         """Answer a pressed button; with a text it is shown to who pressed it, and to nobody else."""
-        shown = text[:ALERT_CHARS_MAX]
+        shown = cut(text, ALERT_CHARS_MAX)
         await self._deliver(
             self._bot.answer_callback_query, callback_query_id=press_id, text=shown, show_alert=bool(shown)
         )
@@ -145,15 +159,18 @@ class TelegramDoor:
     async def _deliver(self, call: Any, **content: Any) -> int | None:
         """Make one call, once more where Telegram asks for a little patience."""
         answer = await self._attempt(call, content)
+        if isinstance(answer, Moved):  # the group became a supergroup while it was answered
+            content["chat_id"] = answer.chat_id
+            answer = await self._attempt(call, content)
         if isinstance(answer, Busy) and answer.retry_after_s <= PATIENCE_S:
             await asyncio.sleep(answer.retry_after_s)
             answer = await self._attempt(call, content)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Trouble | Moved):
             _log.warning("telegram_answer_not_delivered", call=call.__name__, why=repr(answer))
             return None
         return answer
 
-    async def _attempt(self, call: Any, content: Mapping[str, Any]) -> int | Trouble | None:
+    async def _attempt(self, call: Any, content: Mapping[str, Any]) -> int | Trouble | Moved | None:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 sent = await call(**content)
@@ -161,6 +178,8 @@ class TelegramDoor:
             if "not modified" in str(error).lower():  # refreshed, and nothing had changed
                 return None
             return self._translated(error)
+        except ChatMigrated as error:
+            return Moved(str(error.new_chat_id))
         except (TelegramError, TimeoutError) as error:
             return self._translated(error)
         return sent.message_id if isinstance(sent, telegram.Message) else None
@@ -169,7 +188,9 @@ class TelegramDoor:
         match error:
             case RetryAfter():
                 return Busy(_seconds(error.retry_after))
-            case Forbidden() | BadRequest() | InvalidToken():
+            case Forbidden() | InvalidToken():
+                return Barred(self._scrubbed(error))
+            case BadRequest():
                 return Refused(self._scrubbed(error))
             case _:
                 return Unreachable(self._scrubbed(error))
@@ -186,7 +207,7 @@ def _update(given: telegram.Update) -> Update | None:
         return Pressed(
             update_id=given.update_id,
             user_id=pressed.from_user.id,
-            place=None if on is None else _place(on.chat),
+            place=None if on is None else _place(on.chat, on),
             message_id=0 if on is None else on.message_id,
             press_id=pressed.id,
             data=pressed.data or "",
@@ -196,14 +217,17 @@ def _update(given: telegram.Update) -> Update | None:
     return Typed(
         update_id=given.update_id,
         user_id=message.from_user.id,
-        place=_place(message.chat),
+        place=_place(message.chat, message),
         text=message.text or "",
         sent_at=message.date,
     )
 
 
-def _place(chat: telegram.Chat) -> Place:
-    return Place(chat.id, chat.type == telegram.Chat.PRIVATE, chat.username)
+def _place(chat: telegram.Chat, message: telegram.MaybeInaccessibleMessage) -> Place:
+    topic_id = None
+    if isinstance(message, telegram.Message) and message.is_topic_message:
+        topic_id = message.message_thread_id
+    return Place(chat.id, chat.type == telegram.Chat.PRIVATE, chat.username, topic_id)
 
 
 def _content(reply: Reply) -> dict[str, Any]:

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.notify.telling.pacing import Busy, Refused, Unreachable
+from services.notify.telling.lengths import CUT, cut, utf16_units
+from services.notify.telling.pacing import Barred, Busy, Refused, Unreachable
 
 MESSAGE_UNITS_MAX = 4_096
 LINE_UNITS_MAX = 1_000
 PAGES_MAX = 3
 BUTTON_ROWS_MAX = 12
 CALLBACK_BYTES_MAX = 64
-CUT = "…"
 
 
 @dataclass(frozen=True)
 class Place:
-    """The chat in which something happened; `name` is a public one's, without @."""
+    """The chat in which something happened; `name` is a public one's, without @, `topic_id` is a topic's."""
 
     chat_id: int
     is_private: bool
     name: str | None = None
+    topic_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Fetched:
     update: Update | None
 
 
-Trouble = Busy | Unreachable | Refused
+Trouble = Busy | Unreachable | Barred | Refused
 Polled = Sequence[Fetched] | Trouble | PolledElsewhere
 
 
@@ -102,8 +103,8 @@ class Reply:
 
 
 def units(text: str) -> int:
-    """Return the length of a text in UTF-16 units."""
-    return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
+    """Return the length of a text as Telegram counts it."""
+    return utf16_units(text)
 
 
 def pages(reply: Reply) -> tuple[Reply, ...]:
@@ -149,13 +150,5 @@ def _split(reply: Reply) -> list[Reply]:
 
 
 def _cut(text: str) -> str:
-    """Return one line within its bound; a character of two units counts as two."""
-    if units(text) <= LINE_UNITS_MAX:
-        return text
-    kept, used = [], 0
-    for each in text:
-        used += units(each)
-        if used >= LINE_UNITS_MAX:
-            break
-        kept.append(each)
-    return "".join(kept) + CUT
+    """Return one line within its bound."""
+    return cut(text, LINE_UNITS_MAX)

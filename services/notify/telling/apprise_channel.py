@@ -8,14 +8,16 @@ secret: it must never reach a log or an error.
 import asyncio
 import contextlib
 import logging
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
 import apprise
 
 from services.notify.telling.channels import Channel
-from services.notify.telling.pacing import Answer, Delivered, Unreachable
+from services.notify.telling.lengths import cut, split
+from services.notify.telling.pacing import Answer, Barred, Delivered, Refused, Unreachable
 from services.notify.telling.rendering import Written
 from shared import logs
 from shared.errors import OperatorNeeded
@@ -28,6 +30,11 @@ WHY_CHARS_MAX = 200
 SECRET_CHARS_MIN = 6
 """A shorter part of a URL is no secret worth cutting words for."""
 
+PARTS_MAX = 5
+"""A message is sent in at most so many; the last one is cut. A short message holds 160 characters."""
+_FORM_REFUSED = re.compile(r"\b(?:400|413|414|422)\b|too (?:long|large)", re.IGNORECASE)
+_RECEIVER_REFUSED = re.compile(r"\b(?:401|403|404|410)\b|unauthori[sz]ed|forbidden", re.IGNORECASE)
+"""The library says in words what the service answered; there is nothing else to tell these apart by."""
 TYPES = {
     Severity.INFO: apprise.NotifyType.INFO,
     Severity.WARNING: apprise.NotifyType.WARNING,
@@ -90,11 +97,36 @@ class AppriseChannel:
         return answer
 
     def _notify(self, message: Written) -> Answer:
-        """Runs in a thread."""
-        body = "\n".join(part for part in (message.body, message.footer) if part) or message.title
-        arrived = self._service.notify(body, title=message.title, notify_type=TYPES[message.severity])
-        why = _complaints.take()  # also of a success: a thread's number comes again
-        return Delivered() if arrived else Unreachable(self._scrubbed(why))
+        """Runs in a thread. What the service refuses for its form is said in the shortest one instead."""
+        for title, body in self._parts(message):
+            answer = self._attempt(title, body, message.severity)
+            if isinstance(answer, Refused):
+                answer = self._attempt("", message.least, message.severity)
+                return Unreachable(answer.why) if isinstance(answer, Refused) else answer
+            if not isinstance(answer, Delivered):
+                return answer
+        return Delivered()
+
+    def _parts(self, message: Written) -> Sequence[tuple[str, str]]:
+        """Return title and body of each message that the service is sent: within its own lengths, of which
+        the library keeps none by itself.
+        """
+        text = "\n".join(part for part in (message.body, message.footer) if part) or message.title
+        title_max, body_max = self._service.title_maxlen, self._service.body_maxlen
+        if title_max > 0:
+            title = cut(message.title, title_max)
+            return [(title, part) for part in split(text, body_max, PARTS_MAX)]
+        whole = f"{message.title}\n{text}" if text != message.title else text  # it has no titles
+        return [("", part) for part in split(whole, body_max, PARTS_MAX)]
+
+    def _attempt(self, title: str, body: str, severity: Severity) -> Answer:
+        arrived = self._service.notify(body, title=title, notify_type=TYPES[severity])
+        why = self._scrubbed(_complaints.take())  # also of a success: a thread's number comes again
+        if arrived:
+            return Delivered()
+        if _FORM_REFUSED.search(why):
+            return Refused(why)
+        return Barred(why) if _RECEIVER_REFUSED.search(why) else Unreachable(why)
 
     def _scrubbed(self, why: str) -> str:
         """Cut what the URL holds out of a foreign message: each of its parts may be the secret."""

@@ -16,7 +16,7 @@ CHANNELS_MAX = 10
 TELEGRAM = "telegram"
 NAME_DIGITS = 8
 
-_CHAT = re.compile(r"^(?:(?P<least>info|warning|critical):)?(?P<address>-?\d+|@\w+)$")
+_CHAT = re.compile(r"^(?:(?P<least>info|warning|critical):)?(?P<address>(?:-?\d+|@\w+)(?:/\d+)?)$")
 _URL = re.compile(r"^(?:(?P<least>info|warning|critical):)?(?P<address>(?P<kind>[a-z][a-z0-9]*)://\S+)$")
 _NEXT_URL = re.compile(r"[\s,]+(?=(?:(?:info|warning|critical):)?[a-z][a-z0-9]*://)")
 
@@ -39,7 +39,8 @@ class Channel:
 
 
 def telegram_chats(text: str) -> Sequence[Channel]:
-    """Read chats separated by commas, each a number or @name, with `warning:` or `critical:` before it.
+    """Read chats separated by commas, each a number or @name, with `warning:` or `critical:` before it and
+    `/topic` after it.
 
     Raises:
         ValueError: one of them is neither, or stands twice.
@@ -52,12 +53,24 @@ def telegram_chats(text: str) -> Sequence[Channel]:
         if match is None:
             raise ValueError(
                 f"`{part}` is no chat: write a number (negative for groups) or @channel, separated by commas,"
-                " with `warning:` or `critical:` before it for a chat that is told no less than that"
+                " with `warning:` or `critical:` before it for a chat that is told no less than that, and"
+                " `/` and a topic's number after it for a group with topics"
             )
         found.append(
             Channel(TELEGRAM, f"{TELEGRAM}:{match['address']}", match["address"], _least(match["least"]))
         )
     return _checked(found)
+
+
+def chat_of(address: str) -> tuple[str, int | None]:
+    """Return the chat of an address, and the topic in it if one is named."""
+    chat, _, topic = address.partition("/")
+    return chat, int(topic) if topic else None
+
+
+def setting_of(kind: str) -> str:
+    """Return the setting that names the channels of a kind."""
+    return "PHOENIX_TELEGRAM_CHAT_ID" if kind == TELEGRAM else "PHOENIX_CHANNELS"
 
 
 def apprise_channels(text: str) -> Sequence[Channel]:

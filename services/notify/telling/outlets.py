@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from services.notify.channel_news import ChannelNews, moved_address
 from services.notify.channel_queue import ChannelQueue
 from services.notify.config import NotifySettings
 from services.notify.flow import DeliveryFlow
@@ -15,7 +16,7 @@ from services.notify.metrics_collector import DeliveryMetrics
 from services.notify.ports import TakesMessages
 from services.notify.telegram_bot import LEASE_NAME, TelegramBot, TelegramChat
 from services.notify.telling.channels import Channel
-from services.notify.telling.pacing import interval_of
+from services.notify.telling.pacing import Answer, interval_of
 from services.notify.telling.sender import Sender
 from services.notify.telling.texts import Language
 from shared import logs
@@ -45,9 +46,15 @@ async def open_outlets(
     settings: NotifySettings,
     database: Database,
     words: Language,
+    news: ChannelNews,
     monotonic_s: Callable[[], float],
 ) -> Outlets:
-    """Open every channel and start its sender; without any, notifications are kept and not sent."""
+    """Open every channel and start its sender; without any, notifications are kept and not sent.
+
+    Raises:
+        DatabaseUnavailable: where the chats are is not known.
+    """
+    await news.refresh()
     opened: list[tuple[Channel, TakesMessages, float, str]] = []
     if settings.telegram_bot_token is None:
         _log.warning("telegram_not_set_up", effect="notifications are stored and not sent there")
@@ -56,17 +63,18 @@ async def open_outlets(
         bot = await runtime.open(TelegramBot(token, settings.telegram_base_url))
         for chat in settings.telegram_chats:
             pace_s = interval_of(chat.address)
-            opened.append((chat, TelegramChat(bot, chat.address), pace_s, LEASE_NAME))
+            taker = TelegramChat(bot, moved_address(chat, news.moves), news)
+            opened.append((chat, taker, pace_s, LEASE_NAME))
     for channel in settings.other_channels:
         # Loaded only where it is used: the library takes 25 MB.
         adapter = importlib.import_module("services.notify.telling.apprise_channel")
         opened.append((channel, adapter.AppriseChannel(channel), adapter.INTERVAL_S, channel.name))
     senders = []
-    for channel, taker, interval_s, lease_name in opened:
+    for channel, receiver, interval_s, lease_name in opened:
         flow = DeliveryFlow(
             ChannelQueue(database, channel),
-            taker,
-            DeliveryMetrics(channel.kind),
+            receiver,
+            _ChannelWatch(channel, news),
             interval_s,
             utc_now,
             monotonic_s,
@@ -76,4 +84,20 @@ async def open_outlets(
         runtime.spawn(f"sender {channel.name}", sender.run)
         runtime.on_drain(sender.drain)
         senders.append(sender)
-    return Outlets([channel for channel, _, _, _ in opened], senders)
+    channels = [channel for channel, _, _, _ in opened]
+    await news.take_over_moved(channels)
+    return Outlets(channels, senders)
+
+
+class _ChannelWatch(DeliveryMetrics):
+    """Counts what becomes of messages, and lets a channel's answers be news."""
+
+    def __init__(self, channel: Channel, news: ChannelNews) -> None:
+        super().__init__(channel.kind)
+        self._of = channel
+        self._news = news
+
+    def answered(self, answer: Answer) -> None:
+        """The channel answered an attempt."""
+        super().answered(answer)
+        self._news.answered(self._of, answer)

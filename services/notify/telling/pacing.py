@@ -53,13 +53,20 @@ class Unreachable:
 
 
 @dataclass(frozen=True)
+class Barred:
+    """The receiver takes nothing from us until somebody changes something there or in our settings."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Refused:
     """This message will never arrive."""
 
     why: str
 
 
-Answer = Delivered | Busy | Unreachable | Refused
+Answer = Delivered | Busy | Unreachable | Barred | Refused
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Pace:
                     routine_at_s = now_s + ROUTINE_INTERVAL_S
             case Busy(retry_after_s):
                 pause_s = max(self.interval_s, retry_after_s + RETRY_AFTER_MARGIN_S)
-            case Unreachable():
+            case Unreachable() | Barred():
                 failures = self.failures + 1
                 pause_s = max(self.interval_s, backoff_s(failures))
         return Pace(self.interval_s, now_s + pause_s, routine_at_s, failures)
@@ -104,8 +111,10 @@ def start_pace(interval_s: float, now_s: float) -> Pace:
 
 
 def interval_of(chat_id: str) -> float:
-    """Return the least time between two messages to a Telegram chat, in seconds."""
-    return GROUP_INTERVAL_S if chat_id.startswith("-") else CHAT_INTERVAL_S
+    """Return the least time between two messages to a Telegram chat, in seconds; a @name is a group or a
+    channel, which have the same bound.
+    """
+    return GROUP_INTERVAL_S if chat_id.startswith(("-", "@")) else CHAT_INTERVAL_S
 
 
 def backoff_s(failures: int) -> float:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from html import escape
 
 from services.notify.telling.kinds import Kind, Lane
+from services.notify.telling.lengths import cut, utf16_units
 from services.notify.telling.message_format import Notification, shortened
 from services.notify.telling.texts import Language
 from shared.values import Severity
 
-MESSAGE_CHARS_MAX = 4_000
-"""Telegram refuses more than 4096 after its markup is read; one character may count as two there."""
+MESSAGE_UNITS_MAX = 4_096
+"""Telegram refuses more UTF-16 units than this after its markup is read."""
+CAPTION_UNITS_MAX = 1_024
+"""What goes below a picture."""
 EVENT_TAIL_CHARS = 6
 PARTS_MAX = 5
 """A summary names this many reasons and counts the rest."""
@@ -36,38 +39,61 @@ class Written:
     is_silent: bool = False
     severity: Severity = Severity.INFO
     picture: bytes | None = None  # PNG
+    instead: str = "Phoenix 95"
+    """What is said where the receiver takes this message in no other form; nothing of it is from outside."""
 
     @property
     def plain(self) -> str:
-        """The whole as text."""
-        return shortened(
-            "\n".join(part for part in (self.title, self.body, self.footer) if part), MESSAGE_CHARS_MAX
-        )
+        """The whole as text; what is too long loses the end of its body, never its footer."""
+        return "\n".join(part for part in self._parts() if part)
 
     @property
     def html(self) -> str:
         """The whole in Telegram's HTML, with everything from outside escaped."""
-        room = MESSAGE_CHARS_MAX - len(self.title) - len(self.footer) - 2
-        body = escape(shortened(self.body, max(1, room)), quote=False)
-        parts = (_tagged("b", self.title), body, _tagged("i", self.footer))
+        title, body, footer = self._parts()
+        parts = (_tagged("b", title), escape(body, quote=False), _tagged("i", footer))
         return "\n".join(part for part in parts if part)
+
+    @property
+    def least(self) -> str:
+        """The shortest form: that there is a message, when, and where to read it."""
+        return "\n".join(part for part in (MARKS[self.severity] + self.instead, self.footer) if part)
+
+    @property
+    def fits_below_picture(self) -> bool:
+        """Whether the whole can be the caption of a picture."""
+        return utf16_units(self.plain) <= CAPTION_UNITS_MAX
+
+    def _parts(self) -> tuple[str, str, str]:
+        title = cut(self.title, CAPTION_UNITS_MAX)
+        room = MESSAGE_UNITS_MAX - utf16_units(title) - utf16_units(self.footer) - 2
+        return title, cut(self.body, room), self.footer
 
 
 def render(batch: Sequence[Notification], words: Language, dropped: int = 0) -> Written:
     """Return one message: a notification, or many in one, and how many were `dropped` before."""
     lost = words.phrases["dropped"].format(count=dropped) if dropped else ""
+    instead = words.phrases["unshowable"]
     if not batch:
-        return Written(lost, "", is_silent=True)
+        return Written(lost, "", is_silent=True, instead=instead)
     if len(batch) == 1:
         (one,) = batch
         body = "\n\n".join(part for part in (one.body, lost) if part)
-        return Written(MARKS[one.severity] + one.title, body, _footer(one), one.is_silent, one.severity)
+        return Written(
+            MARKS[one.severity] + one.title,
+            body,
+            _footer(one),
+            one.is_silent,
+            one.severity,
+            instead=instead,
+        )
     worst = max((one.severity for one in batch), key=list(Severity).index)
     is_few = batch[0].lane is not Lane.ROUTINE or len(batch) <= LISTED_MAX
     lines = _listed(batch) if is_few else _summed_up(batch, words)
     title = MARKS[worst] + words.phrases["digest"].format(count=len(batch), when=_when(batch))
     body = "\n".join(part for part in (*lines, lost) if part)
-    return Written(title, body, words.phrases["digest_all"], all(one.is_silent for one in batch), worst)
+    is_silent = all(one.is_silent for one in batch)
+    return Written(title, body, words.phrases["digest_all"], is_silent, worst, instead=instead)
 
 
 def _listed(batch: Sequence[Notification]) -> list[str]:

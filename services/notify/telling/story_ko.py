@@ -51,6 +51,7 @@ PHRASES: Mapping[str, str] = {
     "opened": "포지션 보유 시작",
     "position": "{side} {quantity} {symbol}, 진입가 {price}, {leverage}배, 증거금 {margin}, 리스크 {risk}",
     "closed": "포지션 청산: {reason}",
+    "closes": "{symbol} 청산 ({reason}), 진입 신호 {signal}",
     "exit": "{quantity}, 청산가 {price}",
     "asked_by": "요청: {actor}",
     "result": "손익 {pnl}, 수수료 {fees}, 펀딩비 {funding} USDT",

@@ -216,6 +216,8 @@ ENGLISH = Language(
         "signals_without_outcome": "Signals without an outcome",
         "alerts_folded": "More alerts than were told",
         "day_loss_near_limit": "Day's loss near its limit",
+        "channel_barred": "A channel takes no messages",
+        "telegram_chat_moved": "Telegram gave a group a new id",
     },
     advice={},
     measures=(),
@@ -233,6 +235,13 @@ ENGLISH = Language(
         "day_loss": "{loss} % of the day's equity is lost, the limit is {limit} %. From the limit on no entry"
         " is taken until midnight UTC.",
         "report_title": "Equity, 30 days",
+        "unshowable": "A message could not be shown here. The dashboard has it: page System, Messages.",
+        "barred": "{channel} takes no messages: {why}. Let the bot back in (unblock it, add it to the group,"
+        " give it the right to write, or name an open topic as `id/topic`), or correct the setting"
+        " {setting}. What waits is sent as soon as it can be.",
+        "unbarred": "{channel} takes messages again.",
+        "chat_moved": "The group {old} became the supergroup {new}, and everything is sent there now. Set"
+        " {new} in place of {old} in PHOENIX_TELEGRAM_CHAT_ID (.env or phoenix.env) and start again.",
     },
     units=(" d", " h", " min", " s"),
 )

@@ -214,6 +214,8 @@ KOREAN = Language(
         "signals_without_outcome": "결과 없는 신호",
         "alerts_folded": "생략된 알림",
         "day_loss_near_limit": "일일 손실 한도 접근",
+        "channel_barred": "메시지를 받지 못하는 채널",
+        "telegram_chat_moved": "텔레그램 그룹 번호 변경",
     },
     advice={
         "position_not_closed": "포지션을 청산하지 못했습니다. 거래소에서 바로 확인해 주세요.",
@@ -254,6 +256,13 @@ KOREAN = Language(
         "day_loss": "오늘 자산의 {loss} %를 잃었습니다. 한도는 {limit} %입니다."
         " 한도에 닿으면 UTC 자정까지 진입하지 않습니다.",
         "report_title": "자산, 30일",
+        "unshowable": "여기에 표시할 수 없는 메시지가 있습니다. 대시보드의 시스템 페이지를 보세요.",
+        "barred": "{channel} 채널이 메시지를 받지 않습니다: {why}. 봇 차단을 풀거나 그룹에 다시 추가하고 쓰기"
+        " 권한을 주거나, 열린 토픽을 `번호/토픽`으로 지정하거나, {setting} 설정을 고쳐 주세요. 대기 중인"
+        " 메시지는 가능해지는 대로 전송됩니다.",
+        "unbarred": "{channel} 채널이 다시 메시지를 받습니다.",
+        "chat_moved": "그룹 {old}이(가) 슈퍼그룹 {new}(으)로 바뀌어 이제 모든 메시지를 그곳으로 보냅니다."
+        " PHOENIX_TELEGRAM_CHAT_ID(.env 또는 phoenix.env)에서 {old} 대신 {new}을(를) 적고 다시 시작하세요.",
     },
     units=("일", "시간", "분", "초"),
 )

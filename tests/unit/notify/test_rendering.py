@@ -9,7 +9,7 @@ from services.notify.telling.kinds import Kind
 from services.notify.telling.languages import LANGUAGES
 from services.notify.telling.message_format import Context, Notification, describe
 from services.notify.telling.pacing import FOLDED_MAX, next_batch
-from services.notify.telling.rendering import MESSAGE_CHARS_MAX, render
+from services.notify.telling.rendering import MESSAGE_UNITS_MAX, render
 from services.notify.telling.texts import Language
 from shared.models import Message
 from shared.values import CloseReason, Severity, Side
@@ -90,13 +90,13 @@ def test_the_longest_message_fits_into_a_chat_as_text_and_as_markup() -> None:
     longest = msgspec.structs.replace(facts.ALERT, text="<&>" * 30_000, kind="k" * 1_000)
     one = told(longest)
     single = render([one], ENGLISH, dropped=1)
-    assert len(single.plain) <= MESSAGE_CHARS_MAX
+    assert len(single.plain) <= MESSAGE_UNITS_MAX
     assert len(shown(single.html, "HTML") or "x" * 9_999) <= TEXT_CHARS_MAX
     warnings = [replace(one, kind=Kind.ALERT_WARNING, title=f"{n} {one.title}"[:200]) for n in range(100)]
     batch = next_batch(warnings, with_routine=True)
     assert len(batch) == FOLDED_MAX[batch[0].lane]
     text = render(batch, ENGLISH).plain
-    assert len(text) <= MESSAGE_CHARS_MAX
+    assert len(text) <= MESSAGE_UNITS_MAX
     assert text.count("\n") == len(batch) + 1, "the last line of a full list is not cut off"
 
 

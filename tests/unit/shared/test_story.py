@@ -93,3 +93,25 @@ def test_repeat_names_the_signal_whose_story_it_is() -> None:
 
 def test_signal_on_its_way_says_so() -> None:
     assert "No outcome yet" in words(tell(story_of(*STORY, outcome=None)))
+
+
+def test_the_last_chapter_is_what_happened_last() -> None:
+    """U4: a liquidation stood above "opened: protected"."""
+    ended = tell(story_of(*STORY, outcome="opened"))
+    assert ended[-1].title == "The position closed: take profit"
+    assert "Outcome" in [chapter.title for chapter in ended[:-1]]
+
+
+def test_a_position_ends_after_its_outcome_whatever_clock_decided() -> None:
+    document = story_of(*STORY, outcome="opened")
+    document["outcome"]["decided_at"] = "2199-01-01T00:00:00Z"
+    assert tell(document)[-1].title == "The position closed: take profit"
+
+
+def test_the_story_of_an_exit_tells_what_it_brought() -> None:
+    document = story_of((3, facts.QUIET[0]), outcome="closed")
+    closed = {"signal_id": "sig-x", "symbol": "BTCUSDT", "reason": "exit_signal", "net_pnl_usdt": "-81.5"}
+    document["closed"] = [closed | {"closed_at": document["outcome"]["decided_at"]}]
+    told = words(tell(document))
+    assert "It closed BTCUSDT (exit signal), opened by sig-x" in told
+    assert "net -81.50 USDT" in told
