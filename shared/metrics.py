@@ -101,6 +101,9 @@ LEASE_HELD = Gauge(
 )
 LOOP_RESTARTS = Counter("phoenix_loop_restarts_total", "Background loops that failed or ended.", ["loop"])
 LOOP_LAG_SECONDS = Gauge("phoenix_event_loop_lag_seconds", "How late the event loop woke a one-second timer.")
+LOG_LINES_LOST = Counter(
+    "phoenix_log_lines_lost_total", "Log lines that could not be formed or written; the work went on."
+)
 READY = Gauge(
     "phoenix_ready", "1 when the dependency answered the last readiness check; look at min.", ["dependency"]
 )

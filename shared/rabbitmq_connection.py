@@ -4,6 +4,7 @@ It must never publish or consume.
 """
 
 from collections.abc import Awaitable
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractRobustConnection
@@ -24,17 +25,26 @@ async def connect(url: str, name: str) -> AbstractRobustConnection:
     Raises:
         BrokerUnavailable: no connection within `CONNECT_TIMEOUT_S`.
     """
+    begun: list[aio_pika.RobustConnection] = []
+
+    def begin(*arguments: Any, **options: Any) -> aio_pika.RobustConnection:
+        begun.append(aio_pika.RobustConnection(*arguments, **options))
+        return begun[-1]
+
     work = aio_pika.connect_robust(
         url,
         heartbeat=HEARTBEAT_S,
         timeout=CONNECT_TIMEOUT_S,
         reconnect_interval=RECONNECT_INTERVAL_S,
         client_properties={"connection_name": name},
+        connection_class=begin,  # we hold what never comes up
     )
     match await attempt(within(CONNECT_TIMEOUT_S, work)):
         case Done(connection):
             return connection
         case Failed(error):
+            for each in begun:  # left alone it would go on trying, and swallow its cancellation, for ever
+                await close(each)
             raise BrokerUnavailable(f"cannot connect: {error!r}") from error
 
 

@@ -64,6 +64,8 @@ class Watchdog:
     def check(self) -> None:
         """Raise `BrokerUnavailable` unless messages are delivered, as far as the last look could tell."""
         self._subscription.check()
+        if self._watching is None or self._watching.done():
+            raise BrokerUnavailable(f"nothing watches whether {self._queue} is consumed")
         if self._lost is not None:
             raise BrokerUnavailable(f"{self._queue} is not consumed: {self._lost}")
 

@@ -6,7 +6,9 @@ must decide what it means; a cancellation that was asked for always passes throu
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -75,11 +77,39 @@ async def end(tasks: Collection[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
-async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+class Pulse:
+    """When a loop last came round; a loop that may be quiet for ever has no limit."""
+
+    def __init__(self, quiet_s_max: float | None = None) -> None:
+        self._quiet_s_max = quiet_s_max
+        self._came_round_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Note that the loop came round."""
+        self._came_round_at = time.monotonic()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Tell whether the loop has been quiet for longer than it may."""
+        return self._quiet_s_max is not None and time.monotonic() - self._came_round_at > self._quiet_s_max
+
+
+_pulse: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+
+
+def came_round() -> None:
+    """Say, from within a loop that `keep_running` runs, that it came round once more."""
+    if (pulse := _pulse.get()) is not None:
+        pulse.beat()
+
+
+async def keep_running(name: str, loop: Callable[[], Awaitable[None]], pulse: Pulse | None = None) -> None:
     """Run `loop` for ever: when it fails or ends, log it, wait (doubling, with jitter) and start it again."""
+    _pulse.set(pulse)
     delay_s = RESTART_DELAY_S_MIN
     event_loop = asyncio.get_running_loop()
     while True:
+        came_round()
         started = event_loop.time()
         match await attempt(loop()):
             case Failed(DependencyDown() as down):  # every loop waits then; a line of each is enough

@@ -34,7 +34,10 @@ from infrastructure.paper_exchange.symbols import SymbolRules, listed_symbols
 from infrastructure.paper_exchange.tape import read_tape
 from infrastructure.paper_exchange.values import Quote
 from infrastructure.paper_exchange.venue import Venue
+from shared.process_watchdog import ProcessWatchdog
 
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 0.4
 _LOG = structlog.get_logger()
 _STREAM_CATEGORIES = "{category:public|market|private}"
@@ -205,6 +208,10 @@ async def _health(_: web.Request) -> web.Response:
 
 async def serve(settings: PaperSettings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code (1 after a journal failure)."""
+    watchdog = ProcessWatchdog()
+    watchdog.start()
+    watchdog.watch_loop()
+    watchdog.begin("the start", START_TIMEOUT_S)
     lock = lock_directory(settings.data_dir)
     faults = Switchboard(wall_clock_ms)
     hub = DisturbedHub(faults)
@@ -224,8 +231,10 @@ async def serve(settings: PaperSettings) -> int:
     _LOG.info(
         "exchange_serving", host=settings.host, port=runner.addresses[0][1], symbols=len(venue.exchange.rules)
     )
+    watchdog.done()
     ticking = asyncio.create_task(_tick_until(venue, settings.tick_ms / 1000, stop, fatal))
     await ticking
+    watchdog.begin("the stop", STOP_TIMEOUT_S)
     venue.hub.close_all()
     await runner.cleanup()
     if not fatal.is_set():

@@ -8,6 +8,7 @@ refused, or unknown? Unknown is never treated as failed (P6).
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.execute.call_gate import BAN_S_MIN
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExecutionUnknown, PhoenixError
 
 
@@ -126,7 +127,9 @@ def to_exception(failure: VenueFailure, *, is_read: bool, retry_after_s: float =
     text = f"HTTP {failure.status} {failure.code} {failure.text}"
     if kind is ErrorKind.CLOCK_SKEW:
         return ClockSkewed(text)
-    if kind in (ErrorKind.NOT_EXECUTED, ErrorKind.STOP_CALLING):
+    if kind is ErrorKind.STOP_CALLING:
+        return ExchangeUnavailable(text, max(retry_after_s, BAN_S_MIN))
+    if kind is ErrorKind.NOT_EXECUTED:
         return ExchangeUnavailable(text, retry_after_s)
     if kind is ErrorKind.UNKNOWN:
         return ExchangeUnavailable(text) if is_read else ExecutionUnknown(text)

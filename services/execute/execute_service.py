@@ -59,7 +59,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
-    await exchange.preflight()
+    await runtime.outwait(exchange.preflight)
 
     metrics.from_zero(metrics.RECONCILE_DIFFERENCES, "kind", CorrectionKind)
     metrics.from_zero(metrics.TRADES_CLOSED, "reason", CloseReason)
@@ -83,7 +83,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("retention", Retention(database, kept).keep)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
-    await flow.reconcile()  # P7: the exchange is the truth, before any new entry is taken in
+    await runtime.outwait(flow.reconcile)  # P7: the exchange is the truth, before any new entry is taken in
     lease = Lease(database, "keeper", runtime.holder)
     stream = UserStream(exchange, store, utc_now)
     runtime.spawn("user_stream", stream.keep_open)

@@ -234,17 +234,17 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         Publisher(settings.amqp_url.get_secret_value(), runtime.holder), ping_as="rabbitmq"
     )
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
-    await exchange.clock.measure()
-    await exchange.load_markets()
+    await runtime.outwait(exchange.clock.measure)
+    await runtime.outwait(exchange.load_markets)
     writer, outbox = MarketWriter(redis), Outbox(database, publisher)
-    listed = await exchange.instruments()
+    listed = await runtime.outwait(exchange.instruments)
     symbols = _chosen(settings.feed_symbols, listed)
     await writer.instruments(_watched(listed, symbols))
     unified = {symbol: exchange.venue.safe_symbol(symbol, None, None, "swap") for symbol in sorted(symbols)}
 
     mine = lease.Lease(database, "feed", runtime.holder)
     feed = MarketFeed(settings, exchange, writer, BarStore(database), outbox, database, mine, unified)
-    await feed.prepare()
+    await runtime.outwait(feed.prepare)
     runtime.pings["market"] = feed.ping
     runtime.spawn("feed_lease", feed.keep_lease)
     for name in (

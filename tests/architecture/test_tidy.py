@@ -118,7 +118,11 @@ def test_everything_is_caught_in_one_place_only() -> None:
             if names & {"everything", "Exception", "BaseException"}:
                 yield node.lineno, "catches everything: name what is handled, or use shared.supervision"
 
-    excused = {"shared/supervision.py": "the one place"}
+    excused = {
+        "shared/supervision.py": "the one place",
+        "shared/logs.py": "P13: a log call cannot raise; what is lost is counted",
+        "shared/log_sink.py": "the same",
+    }
     assert not (found := broken(catches, modules(*PRODUCTION), excused)), told(found)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from shared.lifecycle import EXIT_CONFIGURATION, EXIT_DEPENDENCY, STOP_TIMEOUT_S
+from shared.process_watchdog import EXIT_STUCK
 from tests.eventually import eventually
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -136,7 +138,7 @@ async def test_readiness_says_what_is_wrong_and_health_does_not_care(
     assert (await http.get(f"{base}/ready")).json() == {
         "ready": True,
         "mode": "paper",
-        "dependencies": {"first": "ok", "second": "ok"},
+        "dependencies": {"first": "ok", "second": "ok", "loops": "ok"},
     }
     await http.post(f"{base}/break")
     answer = await http.get(f"{base}/ready")
@@ -144,6 +146,7 @@ async def test_readiness_says_what_is_wrong_and_health_does_not_care(
     assert answer.json()["dependencies"] == {
         "first": "ok",
         "second": "rabbitmq is not usable: broken by the test",
+        "loops": "ok",
     }
     assert (await http.get(f"{base}/health")).status_code == 200
     assert 'phoenix_ready{dependency="second"} 0.0' in (await http.get(f"{base}/metrics")).text
@@ -196,6 +199,69 @@ async def test_a_start_that_cannot_be_says_why_and_whether_trying_again_helps(
     assert sample.actions[-1] == "closed first"
 
 
+async def test_a_start_that_hangs_ends_and_says_where(starts: Starts) -> None:
+    sample = await starts(trouble="hangs at start", start_timeout_s="1")
+    assert await sample.ends() == EXIT_STUCK
+    await eventually(lambda: "process_stuck" in sample.actions)
+    assert "the start took longer than 1 s" in str(sample.logged)
+    await eventually(lambda: any("most recent call first" in line for line in sample.complained))
+
+
+async def test_a_start_that_gave_up_ends_whatever_a_library_leaves_behind(starts: Starts) -> None:
+    sample = await starts(trouble="undying task")
+    async with asyncio.timeout(START_TIMEOUT_S):
+        assert await sample.ends() == EXIT_STUCK
+    assert sample.actions.count("start_failed") == 1
+
+
+async def test_a_ban_at_the_start_is_waited_out_alive_and_not_ready(
+    starts: Starts, http: httpx.AsyncClient
+) -> None:
+    sample = await starts(trouble="banned")
+    await _is_up(sample)
+    answer = await http.get(f"http://127.0.0.1:{sample.port}/ready")
+    assert (answer.status_code, answer.json()["dependencies"]) == (
+        503,
+        {"start": "exchange is not usable: stop calling"},
+    )
+    await eventually(lambda: "service_started" in sample.actions)
+    assert (await http.get(f"http://127.0.0.1:{sample.port}/ready")).status_code == 200
+    assert sample.actions.count("start_waits") == 2
+
+
+async def test_a_loop_that_ended_is_missed(starts: Starts, http: httpx.AsyncClient) -> None:
+    sample = await starts()
+    await _is_up(sample)
+    await http.post(f"http://127.0.0.1:{sample.port}/lose")
+    answer = await http.get(f"http://127.0.0.1:{sample.port}/ready")
+    assert (answer.status_code, answer.json()["dependencies"]["loops"]) == (503, "lost: loop")
+
+
+async def test_an_event_loop_that_stands_ends_the_process(starts: Starts, http: httpx.AsyncClient) -> None:
+    sample = await starts(loop_blocked_s="2")
+    await _is_up(sample)
+    with suppress(httpx.TransportError):
+        await http.post(f"http://127.0.0.1:{sample.port}/block", timeout=30)
+    assert await sample.ends() == EXIT_STUCK
+    await eventually(lambda: any("in block" in line for line in sample.complained))
+
+
+async def test_a_reader_of_the_log_that_is_gone_or_has_stopped_does_not_matter(
+    starts: Starts, http: httpx.AsyncClient
+) -> None:
+    sample = await starts()
+    await _is_up(sample)
+    assert sample.process.stdout is not None
+    sample.process.stdout._transport.close()  # type: ignore[attr-defined]
+    assert (await http.get(f"http://127.0.0.1:{sample.port}/slow")).json() == "done"
+
+    async def counted() -> bool:
+        told = (await http.get(f"http://127.0.0.1:{sample.port}/metrics")).text
+        return "phoenix_log_lines_lost_total 1.0" in told
+
+    await eventually(counted)
+
+
 async def test_a_port_that_is_taken_ends_the_process_with_a_reason(starts: Starts) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -243,7 +309,8 @@ async def _is_up(sample: Sample) -> None:
 async def _read_log(sample: Sample) -> None:
     assert sample.process.stdout is not None
     async for line in sample.process.stdout:
-        sample.logged.append(json.loads(line))
+        if line.strip():
+            sample.logged.append(json.loads(line))
 
 
 async def _read_complaints(sample: Sample) -> None:
