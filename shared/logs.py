@@ -1,7 +1,7 @@
 """JSON logs: one event, one line, one `action` name in the past tense, with the story's `correlation_id`.
 
 Call `configure` once per process. A log call cannot raise and cannot wait, whatever its arguments are and
-wherever the lines go (`shared.log_sink`); what is lost is counted. A line must never carry a secret or a whole
+wherever lines go (`shared.log_sink`); what is lost is counted. A line must never carry a secret or a whole
 message body.
 """
 
