@@ -1,8 +1,8 @@
 """Ends a process that does not live: a start or stop without an end, an event loop that stands.
 
 Its supervisor then starts it again, which is the only recovery there is. It runs in a thread of its own and
-needs nothing of the event loop. It counts its own looks instead of reading a clock: a process that was frozen
-with its machine is not ended for having slept. It must never end a process that a debugger holds.
+needs nothing of the event loop. It counts its own looks instead of reading a clock: a process that was
+frozen with its machine is not ended for having slept. It must never end a process that a debugger holds.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infrastructure.local.plan import Probe, Program
-from infrastructure.local.supervision import ProcessInfo, Supervisor
+from infrastructure.local.supervision import UP_STATES, ProcessInfo, Supervisor
 
 POLL_S = 0.2
 CRASHES_MAX = 3
@@ -104,7 +104,7 @@ class BringUp:
     def _collect_ready(self, coming: dict[str, _Coming], failures: dict[str, str]) -> None:
         processes = self._supervisor.processes()
         for name, item in list(coming.items()):
-            if processes[name].state == "RUNNING" and all(map(self._answers, item.program.ready)):
+            if processes[name].state in UP_STATES and all(map(self._answers, item.program.ready)):
                 del coming[name]
                 self._tell_ready(name, item.since)
             elif (trouble := self._trouble(item, processes)) is not None:

@@ -1,26 +1,101 @@
-"""Becomes a program after noting its process id: `launch.py PID_FILE COMMAND…`, run by supervisord.
+"""Becomes a program, run by supervisord: `launch.py --log F [--pid-file F] [--starts F] [--user U] COMMAND…`.
 
-Before that it ends what an earlier incarnation left behind: children of a killed program (nginx's workers)
-would go on holding its ports. They are known by the process group of the noted id within supervisord's own
-session, so a stranger that got a used number is safe. Runs isolated: it imports the standard library only.
+The program writes its log file itself and not through a pipe of supervisord's: with that full, or its reader
+gone, who logs would wait or fail. Before, it ends what an earlier incarnation left behind (nginx's workers
+would go on holding its ports), notes the process id, and holds a program back that ends again and again:
+each start costs log, and of the exchange's patience. What is left is known by the process group of the noted
+id within our own session, so a stranger that got a used number is safe. A full disk keeps nothing from
+starting. Runs isolated: it imports the standard library only.
 """
 
+import argparse
 import os
+import pwd
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 GONE_TIMEOUT_S = 5.0
 POLL_S = 0.02
+QUICK_S = 10.0
+"""A program that lived for longer than this after its start did not fail in it."""
+PAUSES_S = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0)
+"""Before each start that follows quick ends; the last one for all further. Room on a disk again, or a server
+that is back, is used within it."""
+STARTS_FORMAT = "{:6d} {:16.3f}\n"
 
 
 def main() -> None:
     """Clear up, note the process id, become the program."""
-    pid_file, command = Path(sys.argv[1]), sys.argv[2:]
-    end_group(former_group(pid_file))
-    pid_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
-    os.execv(command[0], command)  # noqa: S606 - the command comes from our own process table
+    options = _options(sys.argv[1:])
+    redirect(options.log)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what stops the program stops us as well, quietly
+    if options.pid_file is not None:
+        end_group(former_group(options.pid_file))
+        overwrite(options.pid_file, f"{os.getpid():<10d}\n")
+    if options.starts is not None:
+        time.sleep(next_pause(options.starts, time.monotonic()))
+    if options.user is not None:
+        become(options.user)
+    os.execv(options.command[0], options.command)  # noqa: S606 - the command comes from our own process table
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--pid-file", type=Path)
+    parser.add_argument("--starts", type=Path)
+    parser.add_argument("--user")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    return parser.parse_args(arguments)
+
+
+def redirect(log: Path) -> None:
+    """Let stdout and stderr append to the log file, or go nowhere; nothing is read."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        file = nothing
+    for source, target in ((nothing, 0), (file, 1), (file, 2)):
+        os.dup2(source, target)
+
+
+def next_pause(starts: Path, now: float) -> float:
+    """Return how long to wait before this start, s, and note the start.
+
+    `now` is the machine's time since boot, which all processes share and nobody sets.
+    """
+    count, last = _noted(starts)
+    ended_quickly = 0.0 <= now - last < QUICK_S
+    count = count + 1 if ended_quickly else 0
+    pause_s = PAUSES_S[min(count, len(PAUSES_S) - 1)]
+    overwrite(starts, STARTS_FORMAT.format(min(count, 999_999), now + pause_s))
+    return pause_s
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Write a text of fixed length in place: that works on a full disk too, once the file is there."""
+    with suppress(OSError), os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        file.write(text)
+
+
+def _noted(starts: Path) -> tuple[int, float]:
+    try:
+        count, last = starts.read_text(encoding="utf-8").split()
+        return int(count), float(last)
+    except (OSError, ValueError):
+        return -1, float("-inf")
+
+
+def become(user: str) -> None:
+    """Give up our rights for those of another user."""
+    account = pwd.getpwnam(user)
+    os.initgroups(user, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
 
 
 def former_group(pid_file: Path) -> int | None:

@@ -83,6 +83,16 @@ class Layout:
         return self.run / "supervisord.pid"
 
     @property
+    def session_file(self) -> Path:
+        """Holds the number of the session that supervisord and all it starts are in."""
+        return self.run / "session"
+
+    @property
+    def guardian_pid(self) -> Path:
+        """The process id of the guardian."""
+        return self.pid_file_of("guardian")
+
+    @property
     def socket(self) -> Path:
         """Where supervisord answers; short, because the kernel limits such paths."""
         path = self.run / "supervisor.sock"
@@ -124,6 +134,10 @@ class Layout:
     def log_of(self, program: str) -> Path:
         """Return the log file of a program."""
         return self.logs / f"{program}.log"
+
+    def starts_file_of(self, program: str) -> Path:
+        """Return the file that is there while a program is meant to run; it counts its quick ends."""
+        return self.run / f"{program}.starts"
 
     def pid_file_of(self, program: str) -> Path:
         """Return the file that holds a program's process id; PostgreSQL writes its own."""

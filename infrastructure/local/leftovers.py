@@ -126,9 +126,9 @@ def holders(ports: Iterable[int]) -> str:
     )
 
 
-def stop_process(process: psutil.Process, *, patience_s: float) -> None:
+def stop_process(process: psutil.Process, *, patience_s: float, how: signal.Signals = signal.SIGTERM) -> None:
     """End a process politely, and by force when it is still there after `patience_s`."""
-    _signal(process, signal.SIGTERM)
+    _signal(process, how)
     _wait_or_kill([process], patience_s)
 
 

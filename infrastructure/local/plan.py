@@ -61,7 +61,7 @@ class Program:
     """One supervised process.
 
     `needs` are the families of programs, or tasks, that must be ready before; `follows` those it starts after
-    whether they came up or not. It stops before all of them.
+    whether they came up or not. It stops before all of them. What does not answer `alive` for long is ended.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Program:
     follows: tuple[str, ...] = ()
     ports: tuple[int, ...]
     ready: tuple[Probe, ...]
+    alive: Probe | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = REPOSITORY
     user: str | None = None
@@ -249,6 +250,7 @@ def _paper_exchange(layout: Layout, ports: Ports, binaries: Binaries) -> Program
         ),
         ports=(port,),
         ready=(Probe(ProbeKind.HTTP, port, "/health"),),
+        alive=Probe(ProbeKind.HTTP, port, "/health"),
         reads_settings=True,
     )  # fmt: skip
 
@@ -273,6 +275,7 @@ def _instance(service: str, index: int, ports: Ports, binaries: Binaries) -> Pro
         needs=SERVICE_NEEDS[service],
         ports=(port,),
         ready=(Probe(ProbeKind.HTTP, port, "/ready"),),
+        alive=Probe(ProbeKind.HTTP, port, "/health"),
         reads_settings=True,
     )  # fmt: skip
 
@@ -286,6 +289,7 @@ def _market_feed(ports: Ports, binaries: Binaries) -> Program:
         needs=(*_SERVERS_READY, "paper_exchange"),
         ports=(port,),
         ready=(Probe(ProbeKind.HTTP, port, "/ready"),),
+        alive=Probe(ProbeKind.HTTP, port, "/health"),
         reads_settings=True,
     )
 

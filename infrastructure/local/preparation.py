@@ -62,18 +62,24 @@ def _write_if_changed(path: Path, text: str) -> bool:
 
 
 def prepare_supervisor(
-    layout: Layout, table: Iterable[Program], env_files: Sequence[Path], settings: Mapping[str, str]
+    layout: Layout,
+    table: Iterable[Program],
+    env_files: Sequence[Path],
+    settings: Mapping[str, str],
+    guardian: Sequence[str],
 ) -> None:
-    """Write supervisord's configuration.
+    """Write supervisord's configuration, and make the log files: a full disk takes no new ones.
 
     A digest of the settings stands in the services' environment: changed settings change the configuration,
     and supervisord then restarts exactly the programs that read them. What nginx alone reads does not count.
     """
     environment = service_environment(layout, env_files) | {"PHOENIX_SETTINGS_DIGEST": _digest(settings)}
     run_as = "root" if os.getuid() == 0 else None
-    write_private(
-        layout.supervisor_conf, rendering.supervisor_conf(table, layout, environment, run_as=run_as)
-    )
+    table = tuple(table)
+    for name in (*(program.name for program in table), rendering.GUARDIAN):
+        layout.log_of(name).touch(mode=0o600)
+    text = rendering.supervisor_conf(table, layout, environment, run_as=run_as, guardian=guardian)
+    write_private(layout.supervisor_conf, text)
 
 
 def _digest(settings: Mapping[str, str]) -> str:

@@ -83,6 +83,11 @@ def _get(port: int, path: str, headers: Mapping[str, str]) -> int | None:
         connection.close()
 
 
+def http_status(probe: Probe) -> int | None:
+    """Return the status that a program answers with, None without an answer within 2 s."""
+    return _get(probe.port, probe.path, {})
+
+
 def is_port_free(port: int) -> bool:
     """Tell whether nothing listens on a loopback port."""
     with socket.socket() as probe:

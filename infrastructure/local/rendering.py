@@ -11,16 +11,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from infrastructure.local.layout import Layout
+from infrastructure.local.layout import REPOSITORY, Layout
 from infrastructure.local.plan import Program
 from infrastructure.local.ports import LOOPBACK, SERVICES, Ports
 from infrastructure.nginx_lb.placeholders import Addresses
 
-LOG_BYTES_MAX = 10_000_000
-LOG_BACKUPS = 3
 LAUNCHER = Path(__file__).with_name("launch.py")
-START_RETRIES = 10_000
-"""A program that keeps failing is started again practically for ever, with supervisord's growing pauses."""
+START_RETRIES = 4
+"""supervisord's own pauses grow without end, so it gives up soon what cannot even be spawned; the guardian
+starts that again, for ever. What is spawned and ends is held back by the launcher."""
+GUARDIAN = "guardian"
 
 BROKER_USER = "phoenix"
 VIRTUAL_HOST = "/trading"
@@ -97,17 +97,17 @@ def supervisor_conf(
     settings_environment: Mapping[str, str],
     *,
     run_as: str | None = None,
+    guardian: Iterable[str] = (),
 ) -> str:
     """Return supervisord's configuration; it holds no secret.
 
     Programs do not start by themselves: the stack starts each when what it needs is ready. What dies is
-    restarted.
+    restarted. The guardian alone starts with supervisord: each of the two starts the other when it dies.
     """
     header = [
         "[supervisord]",
         f"logfile={_escaped(layout.logs / 'supervisord.log')}",
-        f"logfile_maxbytes={LOG_BYTES_MAX}",
-        f"logfile_backups={LOG_BACKUPS}",
+        "logfile_maxbytes=0",  # the guardian bounds it: turning a log over on a full disk ends supervisord
         f"pidfile={_escaped(layout.supervisor_pid)}",
         f"childlogdir={_escaped(layout.logs)}",
         "umask=077",
@@ -119,41 +119,77 @@ def supervisor_conf(
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
     ]
-    sections = [_program_section(program, layout, settings_environment) for program in table]
+    sections = [_guardian_section(guardian, layout)] if guardian else []
+    sections += [_program_section(program, layout, settings_environment) for program in table]
     return "\n".join(header) + "\n" + "\n".join(sections) + "\n"
+
+
+_COMMON = (
+    "autorestart=true",
+    "startsecs=1",
+    f"startretries={START_RETRIES}",
+    "killasgroup=true",
+    "redirect_stderr=true",
+    "stdout_logfile=NONE",  # the program writes its log itself; a pipe of ours could fail it or hold it up
+)
+
+
+def _guardian_section(command: Iterable[str], layout: Layout) -> str:
+    launched = _launched(GUARDIAN, tuple(command), layout, sys.executable)
+    lines = [
+        f"[program:{GUARDIAN}]",
+        f"command={_escaped(shlex.join(launched))}",
+        f"directory={_escaped(REPOSITORY)}",
+        "autostart=true",
+        *_COMMON,
+        "stopsignal=TERM",
+    ]
+    return "\n".join(lines)
 
 
 def _program_section(program: Program, layout: Layout, settings_environment: Mapping[str, str]) -> str:
     environment = dict(program.environment) | (dict(settings_environment) if program.reads_settings else {})
     lines = [
         f"[program:{program.name}]",
-        f"command={_escaped(shlex.join(_with_pid_file(program, layout, sys.executable)))}",
+        f"command={_escaped(shlex.join(_launch_command(program, layout, sys.executable)))}",
         f"directory={_escaped(program.directory)}",
         "autostart=false",
-        "autorestart=true",
-        "startsecs=1",
-        f"startretries={START_RETRIES}",
+        *_COMMON,
         f"stopsignal={program.stop_signal}",
         f"stopwaitsecs={int(program.stop_timeout_s)}",
-        "killasgroup=true",
-        "redirect_stderr=true",
-        f"stdout_logfile={_escaped(layout.log_of(program.name))}",
-        f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
-        f"stdout_logfile_backups={LOG_BACKUPS}",
     ]
-    if program.user:
-        lines.append(f"user={program.user}")
     if environment:
         pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in environment.items())
         lines.append(f"environment={pairs}")
     return "\n".join(lines)
 
 
-def _with_pid_file(program: Program, layout: Layout, python: str) -> tuple[str, ...]:
-    """Let the launcher note the process id and become the program: it is found again if supervisord dies."""
-    if program.writes_own_pid_file:
-        return program.command
-    return (python, "-I", "-S", str(LAUNCHER), str(layout.pid_file_of(program.name)), *program.command)
+def _launch_command(program: Program, layout: Layout, python: str) -> tuple[str, ...]:
+    return _launched(
+        program.name,
+        program.command,
+        layout,
+        python,
+        writes_own_pid_file=program.writes_own_pid_file,
+        user=program.user,
+    )
+
+
+def _launched(
+    name: str,
+    command: tuple[str, ...],
+    layout: Layout,
+    python: str,
+    *,
+    writes_own_pid_file: bool = False,
+    user: str | None = None,
+) -> tuple[str, ...]:
+    """Let the launcher open the log, note the process id and become the program."""
+    pid_file = () if writes_own_pid_file else ("--pid-file", str(layout.pid_file_of(name)))
+    return (
+        *(python, "-I", "-S", str(LAUNCHER), "--log", str(layout.log_of(name)), *pid_file),
+        *("--starts", str(layout.starts_file_of(name)), *(("--user", user) if user else ()), *command),
+    )
 
 
 def _escaped(value: object) -> str:

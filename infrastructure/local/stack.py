@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from infrastructure.local.bring_up import BringUp, StartError, Task
 from infrastructure.local.database import prepare_database
 from infrastructure.local.front_door import FrontDoor
@@ -43,10 +45,17 @@ from infrastructure.local.preparation import (
     service_environment,
 )
 from infrastructure.local.probes import Prober, is_port_free
+from infrastructure.local.rendering import GUARDIAN
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
 from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file
 from infrastructure.local.settings_files import SettingsFiles
-from infrastructure.local.supervision import STOP_MARGIN_S, ProcessInfo, Supervisor, SupervisorError
+from infrastructure.local.supervision import (
+    STOP_MARGIN_S,
+    UP_STATES,
+    ProcessInfo,
+    Supervisor,
+    SupervisorError,
+)
 
 SHUTDOWN_TIMEOUT_S = 60.0
 
@@ -167,7 +176,9 @@ class LocalStack:
                 tell=self._tell,
             )
             rolling.check(chosen, with_gap=with_gap)
-            prepare_supervisor(self.layout, table, self._files().all, self.settings())
+            prepare_supervisor(
+                self.layout, table, self._files().all, self.settings(), self._guardian(binaries)
+            )
             self._bring_up(prober).run([], self._tasks(table, binaries))
             rolling.run(chosen)
 
@@ -179,8 +190,10 @@ class LocalStack:
         if not self.layout.run.is_dir():
             return []
         with self._lock():
+            if (guardian := live_process(self.layout.guardian_pid)) is not None:
+                self._leave_unguarded(guardian)
             # Both are read now: supervisord removes the file a moment before it is gone.
-            session = recorded_session(self.layout.supervisor_pid)
+            session = recorded_session(self.layout.session_file)
             supervisor = live_process(self.layout.supervisor_pid)
             found = [name for name, process in self._running_processes().items() if process.pid]
             if self._supervisor.is_alive():
@@ -278,9 +291,9 @@ class LocalStack:
         if watched:
             changed |= prepare_monitoring(self.layout, self.ports, replicas, settings)
         self._files().write_overrides(overrides)  # only now: what nginx refuses must not stay
-        prepare_supervisor(self.layout, table, self._files().all, settings)
+        prepare_supervisor(self.layout, table, self._files().all, settings, self._guardian(binaries))
         if not self._supervisor.is_alive():
-            session = recorded_session(self.layout.supervisor_pid)
+            session = recorded_session(self.layout.session_file)
             if (deaf := live_process(self.layout.supervisor_pid)) is not None:
                 stop_process(deaf, patience_s=SHUTDOWN_TIMEOUT_S)
             stop_leftovers(self.layout, self._table(binaries, REPLICAS_MAX), self.ports, session)
@@ -288,6 +301,18 @@ class LocalStack:
             return
         self._supervisor.apply_configuration()
         self._supervisor.stop(changed, timeout_s=SHUTDOWN_TIMEOUT_S)
+
+    def _guardian(self, binaries: Binaries) -> tuple[str, ...]:
+        """Return the guardian's command; that of a test ends with it, as all of its system."""
+        command = (str(binaries.python), "-m", "infrastructure.local.guardian")
+        where = ("--home", str(self.layout.home), "--port-base", str(self.ports.base))
+        return (*command, *where, *(("--while", str(os.getpid())) if self._end_with_parent else ()))
+
+    def _leave_unguarded(self, guardian: psutil.Process) -> None:
+        """End the guardian, so that what is stopped now stays so."""
+        if self._supervisor.is_alive():
+            self._supervisor.stop([GUARDIAN], timeout_s=STOP_MARGIN_S)
+        stop_process(guardian, patience_s=STOP_MARGIN_S)
 
     def _files(self) -> SettingsFiles:
         return SettingsFiles(self.layout.env_file, self._user_env_file, self.layout.overrides_file)
@@ -328,8 +353,12 @@ class LocalStack:
     def _kill(self) -> None:
         """End every process at once, the supervisor first, which would start the others again."""
         processes = self._running_processes()
+        guardian = live_process(self.layout.guardian_pid)
         if (supervisor := live_process(self.layout.supervisor_pid)) is not None:
             supervisor.kill()
+        if guardian is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                guardian.kill()
         for name, process in processes.items():
             if process.pid is not None:
                 # PostgreSQL has to give its shared memory back; this is its own way to end at once.
@@ -348,7 +377,8 @@ class LocalStack:
 
     def _forget_run(self) -> None:
         """Remove what is only true while the system runs."""
-        for path in (*self.layout.run.glob("*.pid"), self.layout.socket, self.layout.overrides_file):
+        noted = (*self.layout.run.glob("*.pid"), *self.layout.run.glob("*.starts"), self.layout.session_file)
+        for path in (*noted, self.layout.socket, self.layout.overrides_file):
             path.unlink(missing_ok=True)
 
     def _status_of(self, program: Program, process: ProcessInfo, prober: Prober) -> ProgramStatus:
@@ -357,7 +387,7 @@ class LocalStack:
             state=process.state,
             pid=process.pid,
             uptime_s=process.uptime_s,
-            ready=process.state in {"RUNNING", "ORPHANED"} and all(map(prober.answers, program.ready)),
+            ready=process.state in UP_STATES and all(map(prober.answers, program.ready)),
             url=program.ready[0].url,
             log=str(self.layout.log_of(program.name)),
         )
@@ -383,7 +413,9 @@ class LocalStack:
         }
 
     def _running_processes(self) -> dict[str, ProcessInfo]:
-        return self._supervisor.processes() if self._supervisor.is_alive() else {}
+        """Return the programs of the table that supervisord knows, none when there is no supervisord."""
+        known = self._supervisor.processes() if self._supervisor.is_alive() else {}
+        return {name: process for name, process in known.items() if name != GUARDIAN}
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

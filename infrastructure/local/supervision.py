@@ -1,26 +1,41 @@
 """Speaks with supervisord: launches it, hands it a new process table, starts, stops and signals programs.
 
-It knows processes by name only; what a program is for, and whether it is ready, is not its business.
+A program that has outlived a killed supervisord is an orphan: the next one does not know it; here it is left
+alone by a start, and stopped and looked at like any other. It knows processes by name only; what a program
+is for, and whether it is ready, is not its business.
 """
 
+import configparser
+import http.client
+import os
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
 from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
+import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from infrastructure.local.layout import Binaries, Layout
+from infrastructure.local.layout import REPOSITORY, Binaries, Layout
+from infrastructure.local.leftovers import live_process, stop_process
 from infrastructure.local.preparation import basic_environment
 
 LAUNCH_TIMEOUT_S = 20.0
 POLL_S = 0.1
+CALL_TIMEOUT_S = 10.0
+"""supervisord answers at once; one that does not is frozen."""
 STOP_MARGIN_S = 10.0
 """supervisord kills a program at its own time-out; only then do we give up waiting."""
 
 GONE_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})
+ORPHANED = "ORPHANED"
+UP_STATES = frozenset({"RUNNING", ORPHANED})
 
 
 class SupervisorError(Exception):
@@ -32,7 +47,7 @@ class ProcessInfo:
     """What supervisord says about one program."""
 
     name: str
-    state: str  # STOPPED | STARTING | RUNNING | BACKOFF | STOPPING | EXITED | FATAL
+    state: str  # STOPPED | STARTING | RUNNING | BACKOFF | STOPPING | EXITED | FATAL | ORPHANED
     pid: int | None
     uptime_s: int
     problem: str
@@ -48,12 +63,15 @@ class Supervisor:
         """Tell whether supervisord answers."""
         try:
             self._call("getPID")
-        except (OSError, ProtocolError):
+        except (OSError, ProtocolError, http.client.HTTPException):
             return False
         return True
 
-    def launch(self, binaries: Binaries, *, end_with_parent: bool) -> int:
-        """Start supervisord and return its process id; with `end_with_parent` it stops all when we end.
+    def launch(self, binaries: Binaries, *, end_with_parent: bool = False, same_session: bool = False) -> int:
+        """Start supervisord and return its process id.
+
+        With `end_with_parent` it stops all when we end. With `same_session` it takes over the programs of one
+        that died: the session is what they are known by.
 
         Raises:
             SupervisorError: it did not answer within 20 s.
@@ -61,7 +79,7 @@ class Supervisor:
         command = [
             str(binaries.python),
             "-m",
-            "supervisor.supervisord",
+            "infrastructure.local.supervisord",
             "-n",
             "-c",
             str(self._layout.supervisor_conf),
@@ -69,23 +87,27 @@ class Supervisor:
         if end_with_parent:
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         output = self._layout.logs / "supervisord.out"
-        with output.open("wb") as stream:
+        with _appending(output) as stream:
+            begun_at = stream.tell()
             process = subprocess.Popen(
                 command,
-                cwd="/",
+                cwd=REPOSITORY,
                 env=basic_environment()
                 | {"PHOENIX_HOME": str(self._layout.home)},  # the mark of our processes
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=not same_session,
+                process_group=0 if same_session else None,
             )
+        if not same_session:
+            with suppress(OSError):
+                self._layout.session_file.write_text(f"{process.pid}\n", encoding="utf-8")
         deadline = time.monotonic() + LAUNCH_TIMEOUT_S
         while not self.is_alive():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SupervisorError(
-                    f"supervisord did not start: {output.read_text(errors='replace').strip()}"
-                )
+                said = output.read_bytes()[begun_at:] if output.exists() else b""
+                raise SupervisorError(f"supervisord did not start: {said.decode(errors='replace').strip()}")
             time.sleep(POLL_S)
         return process.pid
 
@@ -108,11 +130,35 @@ class Supervisor:
             self._call("addProcessGroup", name)
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Return every program supervisord knows, by name."""
-        return {str(entry["name"]): _process_info(entry) for entry in self._call("getAllProcessInfo")}
+        """Return every program supervisord knows, by name; of those it does not run, who runs without it."""
+        known = {str(entry["name"]): _process_info(entry) for entry in self._call("getAllProcessInfo")}
+        return {name: self._or_orphan(info) for name, info in known.items()}
+
+    def _or_orphan(self, info: ProcessInfo) -> ProcessInfo:
+        if info.state not in GONE_STATES:
+            return info
+        process = live_process(self._layout.pid_file_of(info.name))
+        if process is None:
+            return info
+        with suppress(psutil.Error):
+            uptime_s = int(time.time() - process.create_time())
+            return replace(info, state=ORPHANED, pid=process.pid, uptime_s=max(0, uptime_s), problem="")
+        return info
 
     def start(self, name: str) -> None:
-        """Start a program; one that is already on its way is left alone."""
+        """Start a program on purpose; one that is already on its way, or an orphan, is left alone."""
+        with suppress(OSError):  # a full disk: the guardian then knows of it while it lives
+            self._layout.starts_file_of(name).unlink(missing_ok=True)
+            self._layout.starts_file_of(name).touch(mode=0o600)
+        if self.processes()[name].state != ORPHANED:
+            self.start_again(name)
+
+    def start_again(self, name: str) -> None:
+        """Start a program that is meant to run; how often it ended before counts on.
+
+        Raises:
+            SupervisorError: supervisord does not know it, or cannot spawn it.
+        """
         try:
             self._call("startProcess", name, False)
         except Fault as fault:
@@ -125,6 +171,13 @@ class Supervisor:
         Raises:
             SupervisorError: one is still there after `timeout_s`.
         """
+        names = list(names)
+        for name in names:
+            self._layout.starts_file_of(name).unlink(missing_ok=True)
+        states = self.processes()
+        for name in names:
+            if name in states and states[name].state == ORPHANED:
+                self._stop_orphan(name)
         states = self.processes()
         waiting = [name for name in names if name in states and states[name].state not in GONE_STATES]
         for name in waiting:
@@ -141,9 +194,15 @@ class Supervisor:
                 raise SupervisorError(f"did not stop: {', '.join(waiting)}")
             time.sleep(POLL_S)
 
-    def signal(self, name: str, signal_number: int) -> None:
-        """Send a signal to a program."""
-        self._call("signalProcess", name, str(signal_number))
+    def _stop_orphan(self, name: str) -> None:
+        """End an orphan the way supervisord would."""
+        written = configparser.RawConfigParser()
+        written.read(self._layout.supervisor_conf, encoding="utf-8")
+        section = f"program:{name}"
+        how = signal.Signals[f"SIG{written.get(section, 'stopsignal', fallback='TERM')}"]
+        patience_s = written.getfloat(section, "stopwaitsecs", fallback=STOP_MARGIN_S)
+        if (process := live_process(self._layout.pid_file_of(name))) is not None:
+            stop_process(process, patience_s=patience_s, how=how)
 
     def shutdown(self) -> None:
         """Tell supervisord to end; the caller waits for its process."""
@@ -151,9 +210,36 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: object) -> Any:
         """Make one call over a connection of its own: supervisord drops idle ones."""
-        transport = SupervisorTransport(None, None, f"unix://{self._layout.socket}")
+        transport = _Transport(self._layout.socket)
         with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
+
+
+def _appending(path: Path) -> BinaryIO:
+    """Open a file to append to, or, where that cannot be made, nothing."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]
+    """supervisor's own, which would wait for ever for a frozen supervisord."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(None, None, f"unix://{path}")
+        self._get_connection = lambda: _Connection(path)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CALL_TIMEOUT_S)
+        self.sock.connect(str(self._path))
 
 
 def _process_info(entry: Mapping[str, Any]) -> ProcessInfo:

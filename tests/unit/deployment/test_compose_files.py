@@ -12,7 +12,7 @@ import yaml
 
 from infrastructure.containers.home import HOSTS, OWNERS
 from infrastructure.local.layout import REPOSITORY
-from infrastructure.local.rendering import LOG_BYTES_MAX
+from infrastructure.local.log_files import BYTES_MAX as LOG_BYTES_MAX
 from shared.lifecycle import STOP_TIMEOUT_S
 from tests.compose_files import (
     BASE,

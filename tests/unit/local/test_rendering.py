@@ -11,10 +11,11 @@ import pytest
 
 from infrastructure.local import rendering
 from infrastructure.local.layout import REPOSITORY
+from infrastructure.local.plan import programs
 from infrastructure.local.ports import REPLICAS_MAX, Ports
 from infrastructure.nginx_lb.placeholders import configuration
 from infrastructure.nginx_lb.settings import read
-from tests.unit.local.test_plan import LAYOUT, table
+from tests.unit.local.test_plan import BINARIES, LAYOUT, table
 
 NGINX = REPOSITORY / "infrastructure" / "nginx_lb"
 
@@ -78,26 +79,45 @@ def supervisor_sections(replicas: int = 1) -> configparser.RawConfigParser:
     return parser
 
 
-def test_every_program_is_restarted_and_rotates_its_log() -> None:
+def test_every_program_is_restarted_and_writes_its_log_itself() -> None:
     sections = supervisor_sections(replicas=2)
     for program in table(2):
         section = sections[f"program:{program.name}"]
         assert section["autorestart"] == "true"
-        assert section["stdout_logfile"] == str(LAYOUT.logs / f"{program.name}.log")
-        assert int(section["stdout_logfile_maxbytes"]) == 10_000_000
-        assert section["stdout_logfile_backups"] == "3"
+        assert section["stdout_logfile"] == "NONE", "a pipe could fail who writes into it, or hold him up"
+        command = shlex.split(section["command"])
+        assert command[command.index("--log") + 1] == str(LAYOUT.logs / f"{program.name}.log")
 
 
 def test_a_program_is_started_through_the_launcher_that_notes_its_pid() -> None:
     command = shlex.split(supervisor_sections()["program:redis"]["command"])
     assert command[:3] == [sys.executable, "-I", "-S"]
-    assert command[3:5] == [str(rendering.LAUNCHER), str(LAYOUT.run / "redis.pid")]
-    assert command[5:] == ["/usr/bin/redis-server", str(LAYOUT.redis / "redis.conf")]
+    assert command[3:10] == [
+        *(str(rendering.LAUNCHER), "--log", str(LAYOUT.logs / "redis.log")),
+        *("--pid-file", str(LAYOUT.run / "redis.pid"), "--starts", str(LAYOUT.run / "redis.starts")),
+    ]
+    assert command[10:] == ["/usr/bin/redis-server", str(LAYOUT.redis / "redis.conf")]
 
 
-def test_postgres_runs_without_the_launcher_because_its_user_may_not_reach_it() -> None:
-    command = shlex.split(supervisor_sections()["program:postgres"]["command"])
-    assert command[0] == "/usr/lib/postgresql/15/bin/postgres"
+def test_the_launcher_leaves_postgres_its_own_pid_file_and_becomes_its_user() -> None:
+    written = programs(LAYOUT, Ports(8000), BINARIES, postgres_user="postgres")
+    sections = configparser.RawConfigParser()
+    sections.read_string(rendering.supervisor_conf(written, LAYOUT, {}))
+    command = shlex.split(sections["program:postgres"]["command"])
+    assert "--pid-file" not in command
+    assert command[command.index("--user") + 1 :][:2] == ["postgres", "/usr/lib/postgresql/15/bin/postgres"]
+    assert "user" not in sections["program:postgres"], "its log is opened before, as who we are"
+
+
+def test_the_guardian_starts_with_supervisord_and_is_started_again() -> None:
+    command = ("/venv/bin/python", "-m", "infrastructure.local.guardian")
+    text = rendering.supervisor_conf(table(), LAYOUT, {}, guardian=command)
+    sections = configparser.RawConfigParser()
+    sections.read_string(text)
+    assert sections["program:guardian"]["autostart"] == "true"
+    assert sections["program:guardian"]["autorestart"] == "true"
+    assert sections["program:guardian"]["command"].endswith(shlex.join(command))
+    assert sections["supervisord"]["logfile_maxbytes"] == "0"
 
 
 def test_only_programs_of_ours_learn_where_the_settings_are() -> None:
