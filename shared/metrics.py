@@ -118,6 +118,10 @@ STREAM_LAG_SECONDS = Histogram(
     "phoenix_stream_lag_seconds", "Tick written to tick read by this service.", buckets=_FAST_S
 )
 
+DISK_FREE_BYTES = Gauge(
+    "phoenix_disk_free_bytes", "Room on the fullest disk that RISK looks at; look at min."
+)
+DISK_SHORT = Gauge("phoenix_disk_short", "1 while there is too little room on a disk to open positions.")
 DECISIONS = Counter("phoenix_decisions_total", "RISK's decisions by result and reason.", ["result", "reason"])
 DECISION_SECONDS = Histogram(
     "phoenix_decision_duration_seconds", "RISK's decision, reservation committed.", buckets=_FAST_S

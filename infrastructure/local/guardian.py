@@ -30,7 +30,7 @@ from infrastructure.local.probes import http_status
 from infrastructure.local.supervision import GONE_STATES, UP_STATES, ProcessInfo, Supervisor, SupervisorError
 
 LOOK_INTERVAL_S = 1.0
-SUPERVISOR_DEAF_S_MAX = 20.0
+SUPERVISOR_DEAF_S_MAX = 10.0
 """A supervisord that is there and does not answer is ended then; its programs do not notice."""
 PROGRAM_DEAF_S_MAX = 30.0
 PROGRAM_START_S_MAX = 120.0

@@ -7,9 +7,10 @@ that gives way, and what began it can still be read. It must never hold up who w
 
 import os
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from shared.clock import utc_now
 
 BYTES_MAX = 10_000_000
 COPIES = 3
@@ -20,7 +21,7 @@ def bound(directory: Path) -> None:
     """Look at every log of a directory."""
     for path in (*directory.glob("*.log"), *directory.glob("*.out")):
         with suppress(OSError):
-            bound_one(path, time.time())
+            bound_one(path, utc_now().timestamp())
 
 
 def bound_one(path: Path, now: float) -> None:

@@ -1,13 +1,10 @@
 """What a person reads: the summary after a start and the status table. Pure, and without a secret in it."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from infrastructure.local.layout import Layout
 from infrastructure.local.ports import Ports
-
-if TYPE_CHECKING:
-    from infrastructure.local.stack import ProgramStatus
 
 SUMMARY = """
 Phoenix 95 runs (mode: {mode}).
@@ -34,6 +31,19 @@ WATCHED = """\
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProgramStatus:
+    """One line of `status`."""
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_s: int
+    ready: bool
+    url: str
+    log: str
+
+
 def summary(layout: Layout, settings: Mapping[str, str], ports: Ports, *, is_watched: bool) -> str:
     """Return the addresses of the running system and an alert to paste."""
     watched = WATCHED.format(
@@ -53,7 +63,7 @@ def summary(layout: Layout, settings: Mapping[str, str], ports: Ports, *, is_wat
     )
 
 
-def status_table(programs: Iterable["ProgramStatus"]) -> str:
+def status_table(programs: Iterable[ProgramStatus]) -> str:
     """Return one line per program."""
     rows = [("PROGRAM", "STATE", "PID", "UPTIME", "READY", "URL", "LOG")]
     rows += [

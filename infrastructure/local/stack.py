@@ -11,14 +11,12 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from infrastructure.local.bring_up import BringUp, StartError, Task
 from infrastructure.local.database import prepare_database
 from infrastructure.local.front_door import FrontDoor
+from infrastructure.local.guarding import end_guardian, guardian_command, kill_all
 from infrastructure.local.layout import (
     Binaries,
     find_binaries,
@@ -46,6 +44,7 @@ from infrastructure.local.preparation import (
 )
 from infrastructure.local.probes import Prober, is_port_free
 from infrastructure.local.rendering import GUARDIAN
+from infrastructure.local.report import ProgramStatus
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
 from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file
 from infrastructure.local.settings_files import SettingsFiles
@@ -55,22 +54,10 @@ from infrastructure.local.supervision import (
     ProcessInfo,
     Supervisor,
     SupervisorError,
+    instances_in,
 )
 
 SHUTDOWN_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgramStatus:
-    """One line of `status`."""
-
-    name: str
-    state: str
-    pid: int | None
-    uptime_s: int
-    ready: bool
-    url: str
-    log: str
 
 
 def silent(_line: str) -> None:
@@ -190,8 +177,7 @@ class LocalStack:
         if not self.layout.run.is_dir():
             return []
         with self._lock():
-            if (guardian := live_process(self.layout.guardian_pid)) is not None:
-                self._leave_unguarded(guardian)
+            end_guardian(self.layout, self._supervisor)
             # Both are read now: supervisord removes the file a moment before it is gone.
             session = recorded_session(self.layout.session_file)
             supervisor = live_process(self.layout.supervisor_pid)
@@ -210,7 +196,7 @@ class LocalStack:
 
         What is deleted need not end in good order: the broker alone would take 6 s for that.
         """
-        self._kill()
+        kill_all(self.layout, self._running_processes())
         self.stop()
         for path in (self.layout.postgres, self.layout.socket.parent, self.layout.home):
             shutil.rmtree(path, ignore_errors=True)
@@ -303,16 +289,8 @@ class LocalStack:
         self._supervisor.stop(changed, timeout_s=SHUTDOWN_TIMEOUT_S)
 
     def _guardian(self, binaries: Binaries) -> tuple[str, ...]:
-        """Return the guardian's command; that of a test ends with it, as all of its system."""
-        command = (str(binaries.python), "-m", "infrastructure.local.guardian")
-        where = ("--home", str(self.layout.home), "--port-base", str(self.ports.base))
-        return (*command, *where, *(("--while", str(os.getpid())) if self._end_with_parent else ()))
-
-    def _leave_unguarded(self, guardian: psutil.Process) -> None:
-        """End the guardian, so that what is stopped now stays so."""
-        if self._supervisor.is_alive():
-            self._supervisor.stop([GUARDIAN], timeout_s=STOP_MARGIN_S)
-        stop_process(guardian, patience_s=STOP_MARGIN_S)
+        lifeline = os.getpid() if self._end_with_parent else None
+        return guardian_command(self.layout, self.ports, binaries, ends_with=lifeline)
 
     def _files(self) -> SettingsFiles:
         return SettingsFiles(self.layout.env_file, self._user_env_file, self.layout.overrides_file)
@@ -349,22 +327,6 @@ class LocalStack:
             f"these ports are taken: {holders(taken)}\n"
             f"Stop what holds them, or choose other ports: PHOENIX_PORT_BASE=9000 ./scripts/start.sh"
         )
-
-    def _kill(self) -> None:
-        """End every process at once, the supervisor first, which would start the others again."""
-        processes = self._running_processes()
-        guardian = live_process(self.layout.guardian_pid)
-        if (supervisor := live_process(self.layout.supervisor_pid)) is not None:
-            supervisor.kill()
-        if guardian is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                guardian.kill()
-        for name, process in processes.items():
-            if process.pid is not None:
-                # PostgreSQL has to give its shared memory back; this is its own way to end at once.
-                how = signal.SIGQUIT if name == "postgres" else signal.SIGKILL
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, how)
 
     def _stop_supervised(self) -> None:
         known = self._supervisor.processes()
@@ -423,9 +385,3 @@ class LocalStack:
         with (self.layout.run / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
-    """Return how many instances of each service a running system has; 1 when nothing runs."""
-    counts = (sum(name.startswith(f"{service}-") for name in processes) for service in SERVICES)
-    return max(1, *counts)

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +25,13 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from infrastructure.local.layout import REPOSITORY, Binaries, Layout
 from infrastructure.local.leftovers import live_process, stop_process
+from infrastructure.local.ports import SERVICES
 from infrastructure.local.preparation import basic_environment
+from shared.clock import utc_now
 
 LAUNCH_TIMEOUT_S = 20.0
 POLL_S = 0.1
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 5.0
 """supervisord answers at once; one that does not is frozen."""
 STOP_MARGIN_S = 10.0
 """supervisord kills a program at its own time-out; only then do we give up waiting."""
@@ -141,7 +144,7 @@ class Supervisor:
         if process is None:
             return info
         with suppress(psutil.Error):
-            uptime_s = int(time.time() - process.create_time())
+            uptime_s = int(utc_now().timestamp() - process.create_time())
             return replace(info, state=ORPHANED, pid=process.pid, uptime_s=max(0, uptime_s), problem="")
         return info
 
@@ -175,9 +178,10 @@ class Supervisor:
         for name in names:
             self._layout.starts_file_of(name).unlink(missing_ok=True)
         states = self.processes()
-        for name in names:
-            if name in states and states[name].state == ORPHANED:
-                self._stop_orphan(name)
+        orphans = [name for name in names if name in states and states[name].state == ORPHANED]
+        if orphans:
+            with ThreadPoolExecutor(len(orphans)) as pool:
+                list(pool.map(self._stop_orphan, orphans))
         states = self.processes()
         waiting = [name for name in names if name in states and states[name].state not in GONE_STATES]
         for name in waiting:
@@ -213,6 +217,12 @@ class Supervisor:
         transport = _Transport(self._layout.socket)
         with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
+
+
+def instances_in(processes: Mapping[str, ProcessInfo]) -> int:
+    """Return how many instances of each service a running system has; 1 when nothing runs."""
+    counts = (sum(name.startswith(f"{service}-") for name in processes) for service in SERVICES)
+    return max(1, *counts)
 
 
 def _appending(path: Path) -> BinaryIO:

@@ -28,6 +28,16 @@ class RiskSettings(Settings):
         description="Signals that ended longer ago are deleted, with scores, decisions and story, days;"
         " trades stay: PHOENIX_TRADES_KEPT_DAYS.",
     )
+    disk_free_min_mb: int = Field(
+        250,
+        ge=0,
+        description="With less room on a disk of ours no position is opened, MB; RabbitMQ stops at 200.",
+    )
+    disk_paths: str = Field(
+        "/",
+        min_length=1,
+        description="Where that room is looked for, separated by `:`; start.sh names its own directories.",
+    )
 
     def limits(self) -> Limits:
         """Return the profile with the single limits on top.

@@ -26,7 +26,7 @@ Block = Mapping[str, str]
 
 def blocks_of(reading: Reading, ticks: Mapping[str, Tick]) -> list[Block]:
     """Return every reason for which an entry would be refused now, with what was measured."""
-    found = [*_by_state(reading), *_by_account(reading), *_by_limits(reading)]
+    found = [*_by_state(reading), *_by_disk(reading), *_by_account(reading), *_by_limits(reading)]
     market = market_of(ticks, reading.limits, reading.now)
     if not market["fresh"]:
         limit = seconds(reading.limits.market_data_age_max_s)
@@ -53,6 +53,12 @@ def _by_state(reading: Reading) -> Iterator[Block]:
     state = reading.book.account.state
     if state in _STATE_REASONS:
         yield _block(_STATE_REASONS[state], state, TradingState.ACTIVE)
+
+
+def _by_disk(reading: Reading) -> Iterator[Block]:
+    disk = reading.disk
+    if disk is not None and disk.is_short:
+        yield _block("disk_space_low", disk.measured, disk.limit)
 
 
 def _by_account(reading: Reading) -> Iterator[Block]:

@@ -16,6 +16,7 @@ import msgspec
 
 from services.risk import announcements
 from services.risk.correlation import Correlations
+from services.risk.disk_space import DiskSpace
 from services.risk.limits import APPROVED, Decision, decide
 from services.risk.operator_change import OperatorChange, changed_account
 from services.risk.ports import Decided, KeepsBook, Loaded, OwesMessages, Transaction, ViewsMarket
@@ -62,13 +63,20 @@ class RiskFlow:
     """What RISK does with each message and each request."""
 
     def __init__(
-        self, store: KeepsBook, market: ViewsMarket, outbox: OwesMessages, limits: Limits, clock: Clock
+        self,
+        store: KeepsBook,
+        market: ViewsMarket,
+        outbox: OwesMessages,
+        limits: Limits,
+        clock: Clock,
+        disk: Callable[[], DiskSpace | None] = lambda: None,
     ) -> None:
         self._store = store
         self._market = market
         self._outbox = outbox
         self._limits = limits
         self._clock = clock
+        self._disk = disk
         self._turns: Turns[Asked, list[Envelope]] = Turns(self._decide_all)
         self._symbols_held: frozenset[str] = frozenset()
 
@@ -128,7 +136,16 @@ class RiskFlow:
     def _judge(self, proposal: Proposal, loaded: Loaded, market: Market, now: datetime) -> Decision:
         self._symbols_held = frozenset(each.symbol for each in loaded.book.live())
         limits = with_changes(self._limits, loaded.overrides)
-        return decide(Case(proposal=proposal, book=loaded.book, market=market, limits=limits, now=now))
+        return decide(
+            Case(
+                proposal=proposal,
+                book=loaded.book,
+                market=market,
+                limits=limits,
+                now=now,
+                disk=self._disk(),
+            )
+        )
 
     async def _view(self, proposal: Proposal) -> Market:
         # Before the lock, so that nobody waits for it: a symbol that joined the book since has no correlation
@@ -195,9 +212,9 @@ class RiskFlow:
         limits = with_changes(self._limits, loaded.overrides)
         held = frozenset(each.symbol for each in loaded.book.live())
         if not held:
-            return Reading(loaded.book, limits, Correlations(), now)
+            return Reading(loaded.book, limits, Correlations(), now, self._disk())
         market = await self._market.view(min(held), held, now)
-        return Reading(loaded.book, limits, market.correlations, now)
+        return Reading(loaded.book, limits, market.correlations, now, self._disk())
 
     async def change(self, change: OperatorChange, actor: str) -> None:
         """Change the trading state or limits, in one transaction with its audit record.

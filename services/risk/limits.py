@@ -24,6 +24,7 @@ class Row(NamedTuple):
 
 TABLE: tuple[Row, ...] = (
     Row(1, "trading_state", signal_checks.trading_state),
+    Row(1, "disk_space", signal_checks.disk_space),
     Row(1, "symbol", signal_checks.symbol),
     Row(1, "signal_age", signal_checks.signal_age),
     Row(1, "market_data", signal_checks.market_data),

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from services.risk.api_examples import ANSWERS
 from services.risk.book_gauges import BookGauges
 from services.risk.config import RiskSettings
+from services.risk.disk_watch import DiskWatch
 from services.risk.flow import RiskFlow
 from services.risk.market_view import MarketView
 from services.risk.operator_api import OperatorApi
@@ -50,11 +51,13 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
 
     outbox, ticks = Outbox(database, publisher), LatestTicks(redis)
     market = MarketView(MarketReader(redis), ticks)
-    flow = RiskFlow(RiskStore(database), market, outbox, limits, utc_now)
+    disk = DiskWatch(settings.disk_paths.split(":"), settings.disk_free_min_mb, database, outbox, utc_now)
+    flow = RiskFlow(RiskStore(database), market, outbox, limits, utc_now, disk.newest)
     await _require_usable_overrides(flow)
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("retention", Retention(database, retention(settings.signals_kept_days)).keep)
+    runtime.spawn("disk_watch", disk.keep, quiet_s_max=60.0)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("correlations", market.keep_warm)
     gauges = BookGauges(flow, market)

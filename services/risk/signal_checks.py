@@ -24,6 +24,16 @@ def trading_state(case: Case, draft: Draft) -> Verdict:
     return refuses(draft, state, "ACTIVE", _STATE_REASONS[state])
 
 
+def disk_space(case: Case, draft: Draft) -> Verdict:
+    """What a position needs until its end must find room: no new one on a disk that is nearly full."""
+    disk = case.disk
+    if disk is None:
+        return passes(draft, "not known", "none")
+    if disk.is_short:
+        return refuses(draft, disk.measured, disk.limit, "disk_space_low")
+    return passes(draft, disk.measured, disk.limit)
+
+
 def symbol(case: Case, draft: Draft) -> Verdict:
     """The symbol must be allowed here and listed by the exchange."""
     allowed = case.limits.symbols_allowed

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.risk.correlation import Correlations, Exposure, portfolio_risk
+from services.risk.disk_space import DiskSpace
 from services.risk.findings import config_findings
 from services.risk.limits import APPROVED, Decision
 from services.risk.position_manager import Book, Reservation
@@ -20,6 +21,7 @@ class Reading(NamedTuple):
     limits: Limits
     correlations: Correlations
     now: datetime
+    disk: DiskSpace | None = None
 
 
 def status_of(reading: Reading, profile: str) -> dict[str, object]:

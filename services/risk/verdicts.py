@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.risk.disk_space import DiskSpace
 from services.risk.position_manager import Account, Book
 from services.risk.profiles import Limits
 from services.risk.proposal import Market, Proposal
@@ -30,6 +31,7 @@ class Case:
     market: Market
     limits: Limits
     now: datetime
+    disk: DiskSpace | None = None
 
     @property
     def account(self) -> Account:

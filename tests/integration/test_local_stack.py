@@ -1,7 +1,7 @@
 """The local stack for real: its servers are usable and private, and it survives kills, of itself too."""
 
+import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +18,11 @@ import redis.asyncio as redis
 from infrastructure.local.bring_up import StartError
 from infrastructure.local.leftovers import listeners, live_process
 from infrastructure.local.stack import LocalStack
+from tests.eventually import eventually
 from tests.servers import RunningSystem, Servers, throwaway_stack
 
 ORPHAN_STOP_TIMEOUT_S = 30
+SUPERVISOR_BACK_S = 10
 RESTART_TIMEOUT_S = 5
 
 
@@ -36,12 +38,14 @@ def processes_of(stack: LocalStack) -> dict[str, int]:
     return {program.name: program.pid for program in stack.status() if program.pid is not None}
 
 
-def kill_supervisor(stack: LocalStack) -> None:
-    """Kill supervisord as a crash would."""
-    supervisor = live_process(stack.layout.supervisor_pid)
+def kill_supervisor(stack: LocalStack, *, guardian_too: bool = True) -> None:
+    """Kill supervisord as a crash would, and the guardian, which would start another one."""
+    supervisor, guardian = live_process(stack.layout.supervisor_pid), live_process(stack.layout.guardian_pid)
     assert supervisor is not None
-    supervisor.send_signal(signal.SIGKILL)
-    supervisor.wait(timeout=RESTART_TIMEOUT_S)
+    assert guardian is not None
+    for process in (supervisor, guardian) if guardian_too else (supervisor,):
+        process.kill()
+        process.wait(timeout=RESTART_TIMEOUT_S)
 
 
 @pytest.mark.servers
@@ -131,6 +135,56 @@ def test_start_after_a_killed_supervisor_replaces_the_orphans(stack: LocalStack)
     stack.start(only=["redis"])
     assert processes_of(stack)["redis"] != orphan.pid
     assert not orphan.is_running()
+
+
+async def test_a_killed_supervisor_is_replaced_and_what_it_ran_goes_on_and_is_still_watched(
+    stack: LocalStack,
+) -> None:
+    stack.start(only=["redis"])
+    before = psutil.Process(processes_of(stack)["redis"])
+    kill_supervisor(stack, guardian_too=False)
+
+    def states() -> dict[str, str]:
+        return {each.name: each.state for each in stack.status() if each.pid is not None}
+
+    def is_replaced() -> bool:
+        return live_process(stack.layout.supervisor_pid) is not None and states() == {"redis": "ORPHANED"}
+
+    await eventually(is_replaced, SUPERVISOR_BACK_S)
+    assert before.is_running()
+    stack.start(only=["redis"])
+    assert before.is_running(), "a start leaves alone what runs"
+    before.kill()
+    await eventually(lambda: states() == {"redis": "RUNNING"}, SUPERVISOR_BACK_S)
+    stack.await_program("redis")
+
+
+async def test_a_killed_guardian_is_started_again_and_stop_ends_both(stack: LocalStack) -> None:
+    stack.start(only=["epmd"])
+    guardian = live_process(stack.layout.guardian_pid)
+    assert guardian is not None
+    guardian.kill()
+
+    def another() -> psutil.Process | None:
+        found = live_process(stack.layout.guardian_pid)
+        return found if found is not None and found.pid != guardian.pid else None
+
+    second = await eventually(another, SUPERVISOR_BACK_S)
+    assert second is not None
+    assert stack.stop() == ["epmd"]
+    assert not second.is_running()
+
+
+async def test_a_log_on_a_full_disk_or_a_frozen_supervisor_holds_up_nothing(stack: LocalStack) -> None:
+    """No output of a program goes through supervisord."""
+    stack.start(only=["redis"])
+    pid = processes_of(stack)["redis"]
+    log = stack.layout.log_of("redis")
+    assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)] == [
+        "/dev/null",
+        str(log),
+        str(log),
+    ]
 
 
 def test_a_taken_port_is_named_before_anything_starts(stack: LocalStack) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from infrastructure.local.stack import LocalStack, instances_in
-from infrastructure.local.supervision import ProcessInfo
+from infrastructure.local.stack import LocalStack
+from infrastructure.local.supervision import ProcessInfo, instances_in
 
 
 def running(name: str) -> ProcessInfo:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from services.risk.correlation import Correlations
+from services.risk.disk_space import DiskSpace
 from services.risk.position_manager import Account, Book, Reservation, ReservationState
 from services.risk.profiles import PROFILES, Limits, Profile
 from services.risk.proposal import Market, Proposal
@@ -232,6 +233,7 @@ def case(
     market_: Market | None = None,
     limits_: Limits | None = None,
     now: datetime = NOW,
+    disk: DiskSpace | None = None,
 ) -> Case:
     return Case(
         proposal=proposal_ or proposal(),
@@ -239,6 +241,7 @@ def case(
         market=market_ or market(),
         limits=limits_ or limits(),
         now=now,
+        disk=disk,
     )
 
 

@@ -122,6 +122,7 @@ def test_first_refusal_ends_the_checks_and_what_was_checked_before_is_kept() -> 
     decision = decide(case(market_=stale, book_=book(account_=account(snapshot_taken_at=None))))
     assert [check.name for check in decision.checks] == [
         "trading_state",
+        "disk_space",
         "symbol",
         "signal_age",
         "market_data",

@@ -1,0 +1,59 @@
+"""No position is opened on a disk that is nearly full, and the operator hears when that begins and ends."""
+
+from pathlib import Path
+
+import pytest
+
+from services.risk.correlation import Correlations
+from services.risk.disk_space import DiskSpace, told
+from services.risk.disk_watch import DiskWatch
+from services.risk.entry_blocks import blocks_of
+from services.risk.limits import decide
+from services.risk.status import Reading
+from shared.models import AlertRaised
+from shared.values import Severity
+from tests.unit.risk.builders import NOW, case
+
+
+def test_an_entry_is_refused_below_the_minimum_and_says_which_disk() -> None:
+    decision = decide(case(disk=DiskSpace("/data", 249, 250)))
+    assert (decision.is_approved, decision.reason) == (False, "disk_space_low")
+    assert (decision.checks[-1].measured, decision.checks[-1].limit) == (
+        "249 MB free on /data",
+        "at least 250 MB",
+    )
+
+
+@pytest.mark.parametrize("disk", [None, DiskSpace("/data", 250, 250), DiskSpace("/data", 0, 0)])
+def test_with_room_or_without_a_watch_it_is_judged_like_any_other(disk: DiskSpace | None) -> None:
+    assert decide(case(disk=disk)).is_approved
+
+
+def test_it_is_shown_among_what_refuses_every_entry() -> None:
+    reading = Reading(case().book, case().limits, Correlations(), NOW, DiskSpace("/data", 249, 250))
+    assert {"reason": "disk_space_low", "measured": "249 MB free on /data", "limit": "at least 250 MB"} in (
+        blocks_of(reading, {})
+    )
+
+
+def test_the_operator_is_told_once_by_all_replicas_and_again_when_there_is_room() -> None:
+    low, room = DiskSpace("/data", 10, 250), DiskSpace("/data", 400, 250)
+    assert told(low, "risk", NOW).event_id == told(low, "risk", NOW.replace(microsecond=9)).event_id
+    words = [told(space, "risk", NOW).payload for space in (low, room)]
+    assert [(word.kind, word.severity) for word in words if isinstance(word, AlertRaised)] == [
+        ("disk_space_low", Severity.CRITICAL),
+        ("disk_space_enough", Severity.INFO),
+    ]
+
+
+def test_room_again_is_clearly_more_than_too_little() -> None:
+    assert not DiskSpace("/data", 255, 250).has_room_again
+    assert DiskSpace("/data", 300, 250).has_room_again
+
+
+def test_the_fullest_disk_counts_and_a_directory_that_is_not_there_does_not(tmp_path: Path) -> None:
+    paths = [str(tmp_path), str(tmp_path / "none"), "/proc"]
+    watch = DiskWatch(paths, 250, database=None, outbox=None, clock=lambda: NOW)  # type: ignore[arg-type]
+    seen = watch.look()
+    assert seen is not None
+    assert (seen.path, seen.free_mb) == ("/proc", 0)
