@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from shared import crash_points, logs, metrics
+from shared import clock, crash_points, logs, metrics
 from shared.entrance import Entrance
 from shared.errors import DependencyDown, ExchangeUnavailable, OperatorNeeded, PhoenixError
 from shared.process_watchdog import ProcessWatchdog
@@ -186,6 +186,7 @@ def run(name: str, settings_kind: type[S], build: Callable[[Runtime, S], Awaitab
     logs.configure(name, arguments.instance, settings.log_level)
     logs.own_the_streams()
     crash_points.enable(settings.crash_points)
+    clock.make_steppable(settings.clock_steps, f"{name}-{arguments.instance}")
     runtime = Runtime(name=name, instance=arguments.instance, mode=settings.mode)
     runtime.watchdog.start()
     runtime.watchdog.begin("the start", START_TIMEOUT_S)

@@ -11,6 +11,9 @@ import msgspec
 from shared.money import ZERO
 from shared.values import UtcTime, Value
 
+AHEAD_S_MAX = Decimal(2)
+"""What is younger than minus this is of a clock that is wrong: it would stay fresh for too long."""
+
 
 class Tick(Value, frozen=True, kw_only=True):
     """The newest state of one market. Prices in USDT, volume in USDT over 24 h."""
@@ -27,6 +30,10 @@ class Tick(Value, frozen=True, kw_only=True):
     def age_s(self, now: datetime) -> Decimal:
         """Return how old the tick is in seconds, by when we received it."""
         return Decimal(str((now - self.received_at).total_seconds()))
+
+    def is_fresh(self, now: datetime, age_s_max: Decimal) -> bool:
+        """Tell whether the tick is young enough; one from the future is of a clock that is wrong."""
+        return -AHEAD_S_MAX <= self.age_s(now) <= age_s_max
 
 
 class Bar(Value, frozen=True, kw_only=True):

@@ -207,6 +207,16 @@ RULES_RENEWED = Counter(
     "Times a symbol's rules were read again because the exchange contradicted them, had they changed or not.",
     ["changed"],
 )
+CLOCK_PUT_RIGHT = Counter(
+    "phoenix_clock_put_right_total", "Times this process's clock was put right by the database's."
+)
+WALLET_UNEXPLAINED_USDT = Gauge(
+    "phoenix_wallet_unexplained_usdt",
+    "What the wallet changed by and its history does not explain.",
+)
+SNAPSHOTS_REFUSED = Counter(
+    "phoenix_snapshots_refused_total", "Account snapshots from the future, by the database's clock."
+)
 RECONCILE_DIFFERENCES = Counter(
     "phoenix_reconcile_differences_total", "Differences found against the exchange, by kind.", ["kind"]
 )

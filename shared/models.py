@@ -8,6 +8,7 @@ version: a change that alters a sample needs a new version. The values inside th
 from decimal import Decimal
 from typing import ClassVar
 
+from shared.money import ZERO
 from shared.values import (
     Analysis,
     Check,
@@ -218,7 +219,12 @@ class CloseIgnored(Message, frozen=True, kw_only=True):
 
 
 class AccountSnapshot(Message, frozen=True, kw_only=True):
-    """The account as the exchange reports it at `taken_at`; it replaces RISK's book."""
+    """The account as the exchange reports it at `taken_at` (database clock); it replaces RISK's book.
+
+    `net_transfers_usdt` sums what the owner paid in and took out, as far as `equity_usdt` contains it; None
+    while the exchange's history of the account could not be read yet. `unexplained_usdt` is what the wallet
+    changed by and that history does not explain yet.
+    """
 
     SCHEMA: ClassVar[str] = "account.snapshot.v1"
     taken_at: UtcTime
@@ -226,6 +232,8 @@ class AccountSnapshot(Message, frozen=True, kw_only=True):
     equity_usdt: Decimal
     available_usdt: Decimal
     positions: tuple[SnapshotPosition, ...]
+    net_transfers_usdt: Decimal | None = None
+    unexplained_usdt: Decimal = ZERO
 
 
 class AlertRaised(Message, frozen=True, kw_only=True):

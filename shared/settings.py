@@ -56,10 +56,15 @@ class Settings(BaseSettings):
         None, description="Tests only, mode paper only: directory in which crash points are armed."
     )
 
+    clock_steps: Path | None = Field(
+        None, description="Tests only, mode paper only: directory in which clocks of processes are set wrong."
+    )
+
     @model_validator(mode="after")
-    def _crash_points_are_for_paper(self) -> Self:
-        if self.crash_points is not None and self.mode != "paper":
-            raise ValueError("PHOENIX_CRASH_POINTS is for tests in mode paper: remove it")
+    def _test_switches_are_for_paper(self) -> Self:
+        for name in ("crash_points", "clock_steps"):
+            if getattr(self, name) is not None and self.mode != "paper":
+                raise ValueError(f"PHOENIX_{name.upper()} is for tests in mode paper: remove it")
         return self
 
 

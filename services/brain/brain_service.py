@@ -18,7 +18,7 @@ from services.brain.signal_analyzer import SCORERS, Minimums
 from services.brain.signals_api import add_analyze, add_reads
 from services.brain.store import BrainReads, BrainStore, retention
 from services.brain.webhook import Intake, add_webhook
-from shared import metrics, topology
+from shared import database_clock, metrics, topology
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -82,6 +82,7 @@ async def _connect(runtime: Runtime, settings: BrainSettings) -> tuple[Database,
         ),
         ping_as="postgresql",
     )
+    await database_clock.follow(runtime, database)
     publisher = await runtime.open(
         Publisher(settings.amqp_url.get_secret_value(), runtime.holder, confirm_timeout_s=CONFIRM_TIMEOUT_S),
         ping_as="rabbitmq",

@@ -17,6 +17,7 @@ from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
 from services.execute.leverage_manager import MarginSetup
 from services.execute.reconciliation import VenueView
+from services.execute.transfers import IncomeRow
 from services.execute.venue import (
     AccountModes,
     AlgoReport,
@@ -33,12 +34,17 @@ from services.execute.venue import (
 )
 from services.execute.venue_calls import VenueCalls
 from shared import metrics
-from shared.errors import OperatorNeeded
+from shared.errors import ExchangeUnavailable, OperatorNeeded
 from shared.market import Bar, Instrument
 from shared.money import ONE, plain
 
 TRADES_PER_READ_MAX = 1_000
 INCOME_PER_READ_MAX = 1_000
+INCOME_PAGES_MAX = 40
+INCOME_AHEAD = timedelta(minutes=1)
+"""What is booked while we ask, by the exchange's clock, belongs to it."""
+INCOME_KEPT = timedelta(days=89)
+"""The exchange keeps three months."""
 CLOSE_TIMEOUT_S = 3.0
 
 
@@ -315,6 +321,28 @@ class BinanceClient:
         return venue_parse.charges(
             await self._call("charges", self.venue.fapiPrivateGetIncome, params, is_read=True)
         )
+
+    async def income_since(self, since: datetime) -> tuple[IncomeRow, ...]:
+        """Return every row of the account's history from `since` on, oldest first; a page that is
+        full is followed by those before and after it.
+
+        Raises:
+            ExchangeUnavailable: also when it is longer than `INCOME_PAGES_MAX` pages.
+        """
+        now = venue_parse.from_ms(self.venue.milliseconds())
+        whole = venue_parse.to_ms(max(since, now - INCOME_KEPT)), venue_parse.to_ms(now + INCOME_AHEAD)
+        found: dict[str, IncomeRow] = {}
+        windows = [whole]
+        for _ in range(INCOME_PAGES_MAX):
+            start, end = windows.pop()
+            params = {"startTime": start, "endTime": end, "limit": INCOME_PER_READ_MAX}
+            raw = await self._call("income", self.venue.fapiPrivateGetIncome, params, is_read=True)
+            found |= {row.key: row for row in map(venue_parse.income_row, raw)}
+            if len(raw) >= INCOME_PER_READ_MAX:  # from which end it was cut, nobody says
+                windows += venue_parse.beside(raw, start, end)
+            if not windows:
+                return tuple(sorted(found.values(), key=lambda each: each.at))
+        raise ExchangeUnavailable(f"the account's history since {since} has over {INCOME_PAGES_MAX} pages")
 
     async def margin_setups(self) -> Mapping[str, MarginSetup]:
         """Return margin mode and leverage of every symbol."""

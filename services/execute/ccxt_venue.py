@@ -13,6 +13,8 @@ import ccxt.pro
 from services.execute.call_gate import Budget
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import VenueFailure
+from services.execute.venue_parse import to_ms
+from shared.clock import utc_now
 
 MarketHandler = Callable[[str, dict[str, Any]], None]
 OrderHandler = Callable[[dict[str, Any]], None]
@@ -44,6 +46,10 @@ class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
     """ccxt's exchange with our own reading of answers (`handle_errors` is its hook for that)."""
 
     budgets_used: Mapping[Budget, int] = MappingProxyType({})  # of the newest answer that told any
+
+    def milliseconds(self) -> int:
+        """Return our time, not this machine's: what ccxt stamps requests by, less `timeDifference`."""
+        return to_ms(utc_now())
 
     def handle_errors(self, code: int, reason: str, *rest: Any) -> None:
         """Raise `AnswerError` for an error answer; rest = url, method, headers, body, response, …"""

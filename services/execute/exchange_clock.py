@@ -34,6 +34,11 @@ class ExchangeClock:
         """Return how far our clock is ahead of the exchange's, as last measured."""
         return timedelta(milliseconds=int(self._venue.options.get("timeDifference", 0)))
 
+    def own_clock_moved(self, by: timedelta) -> None:
+        """Note that our clock was put right: the exchange's did not move with it."""
+        ahead_ms = (self.ahead() + by) // timedelta(milliseconds=1)
+        self._venue.options["timeDifference"] = ahead_ms
+
     async def measure(self) -> bool:
         """Measure the exchange's clock against ours; every later request is stamped with its time.
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.execute.account_ledger import AccountLedger
 from services.execute.api_examples import ANSWERS
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
@@ -22,9 +23,9 @@ from services.execute.rescue import Rescue
 from services.execute.routes import ExecuteRoutes
 from services.execute.store import ExecuteStore, retention
 from services.execute.user_stream import UserStream
-from shared import metrics
+from shared import database_clock, metrics
 from shared.api_docs import describe
-from shared.clock import utc_now
+from shared.clock import of_process, utc_now
 from shared.database import Database
 from shared.http_api import create_app
 from shared.lease import Lease
@@ -53,12 +54,14 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
         ),
         ping_as="postgresql",
     )
+    await database_clock.follow(runtime, database)
     redis = await runtime.open(
         RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
     )
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
+    of_process().on_step(exchange.clock.own_clock_moved)
     await runtime.outwait(exchange.preflight)
 
     metrics.from_zero(metrics.RECONCILE_DIFFERENCES, "kind", CorrectionKind)
@@ -89,7 +92,8 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("user_stream", stream.keep_open)
     runtime.spawn("user_stream_key", stream.keep_key)
     runtime.spawn("user_stream_evidence", stream.gather_evidence)
-    keeper = Keeper(lease, flow, exchange, stream, store, publisher, inst, utc_now)
+    ledger = AccountLedger(exchange, store, outbox, utc_now)
+    keeper = Keeper(lease, flow, exchange, stream, store, publisher, ledger, inst)
     _spawn_keeper(runtime, keeper, settings)
     await _consume(runtime, inbound, TRADE_EXECUTION.name)
     runtime.on_drain(outbox.flush_marks)

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.execute import account_gauges
+from services.execute.account_ledger import AccountLedger, Money
 from services.execute.binance_client import BinanceClient
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
@@ -18,9 +19,8 @@ from services.execute.order_state import MAY_HAVE_POSITION, Entry
 from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import Gap, UserStream
-from services.execute.venue import AlgoReport, VenueAccount, VenuePosition
+from services.execute.venue import AlgoReport, VenuePosition
 from shared import lease, logs
-from shared.clock import Clock
 from shared.codec import envelop
 from shared.errors import BrokerUnavailable, DependencyDown
 from shared.ids import OrderRole
@@ -46,8 +46,8 @@ class Keeper:
         stream: UserStream,
         store: ExecuteStore,
         publisher: Publisher,
+        ledger: AccountLedger,
         installation: str,
-        clock: Clock,
     ) -> None:
         self._lease = mine
         self._flow = flow
@@ -55,8 +55,8 @@ class Keeper:
         self._stream = stream
         self._store = store
         self._publisher = publisher
+        self._ledger = ledger
         self._installation = installation
-        self._clock = clock
         self._holds = False
 
     async def keep_lease(self) -> None:
@@ -118,16 +118,17 @@ class Keeper:
 
         A newer one replaces it, so a lost one is not owed to anybody; but RISK approves nothing without.
         """
-        taken_at = self._clock()
+        # The database's: RISK compares it with its own times, and decides by what it finds (decision 31).
+        taken_at = await self._store.now()
         # Before and after: what is recorded or ends while the exchange answers is not taken for a stranger's.
         before = await self._store.unfinished()
-        account, positions = await asyncio.gather(self._exchange.account(), self._exchange.positions())
+        money, positions = await asyncio.gather(self._ledger.look(), self._exchange.positions())
         # Symbol by symbol: asking for all at once weighs as much as forty symbols.
         of_each = await asyncio.gather(*(self._exchange.open_algos(each.symbol) for each in positions))
         algos = tuple(algo for algos in of_each for algo in algos)
         known = (*before, *await self._store.unfinished())
         entries = [each for each in known if each.state in MAY_HAVE_POSITION]
-        snapshot = _snapshot(taken_at, account, positions, algos, entries, self._installation)
+        snapshot = _snapshot(taken_at, money, positions, algos, entries, self._installation)
         await self._store.record_snapshot(snapshot)
         await self._record_foreign(positions, algos, entries)
         if self._holds:
@@ -159,7 +160,7 @@ class Keeper:
 
 def _snapshot(
     taken_at: datetime,
-    account: VenueAccount,
+    money: Money,
     positions: tuple[VenuePosition, ...],
     algos: tuple[AlgoReport, ...],
     entries: list[Entry],
@@ -169,9 +170,11 @@ def _snapshot(
     stops = {each.client_id: each.trigger_price for each in algos if each.is_standing}
     return AccountSnapshot(
         taken_at=taken_at,
-        wallet_usdt=account.wallet_usdt,
-        equity_usdt=account.equity_usdt,
-        available_usdt=account.available_usdt,
+        wallet_usdt=money.account.wallet_usdt,
+        equity_usdt=money.account.equity_usdt,
+        available_usdt=money.account.available_usdt,
+        net_transfers_usdt=money.net_transfers_usdt,
+        unexplained_usdt=money.unexplained_usdt,
         positions=tuple(
             _snapshot_position(position, ours.get((position.symbol, position.side)), stops, installation)
             for position in positions

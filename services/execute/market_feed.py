@@ -21,7 +21,7 @@ from services.execute.binance_client import BinanceClient
 from services.execute.config import FeedSettings
 from services.execute.stream_session import close_streams, stay
 from services.execute.tick_board import TickBoard
-from shared import lease, logs, metrics, topology
+from shared import database_clock, lease, logs, metrics, topology
 from shared.clock import utc_now
 from shared.database import Database
 from shared.errors import ExchangeUnavailable, OperatorNeeded
@@ -227,6 +227,7 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         ),
         ping_as="postgresql",
     )
+    await database_clock.follow(runtime, database)
     redis = await runtime.open(
         RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
     )

@@ -117,6 +117,6 @@ class MarketView:
     def fresh_prices(self, symbol: str, now: datetime) -> BestPrices | None:
         """Return the best prices if they are young enough to trade on."""
         tick = self._ticks.get(symbol)
-        if tick is None or tick.age_s(now) > self._age_s_max:
+        if tick is None or not tick.is_fresh(now, self._age_s_max):
             return None
         return BestPrices(bid=tick.bid, ask=tick.ask)

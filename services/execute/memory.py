@@ -28,6 +28,7 @@ from services.execute.order_state import (
     why_void,
 )
 from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
+from services.execute.transfers import Explained, IncomeRow
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
 from shared.clock import Clock
 from shared.models import Envelope, TradeApproved, TradingStateChanged
@@ -94,6 +95,8 @@ class MemoryEntries:
         self.changed_at: dict[str, datetime] = {}
         self.setups: dict[str, MarginSetup] = {}
         self.foreign_orders: list[ForeignOrder] = []
+        self.transfers: dict[tuple[str, str], IncomeRow] = {}
+        self.reached: dict[str, Explained] = {}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Journal]:
@@ -333,6 +336,27 @@ class MemoryEntries:
             exchange_order_id = order.exchange_order_id or known.exchange_order_id
             fresh = msgspec.structs.replace(known, status=order.status, exchange_order_id=exchange_order_id)
             tx.put(self.orders, order.client_id, fresh)
+
+    async def now(self) -> datetime:
+        """Return the record's time."""
+        return self._clock()
+
+    async def explained(self) -> Explained | None:
+        """Return how far the account's history is counted; None before the first time."""
+        return self.reached.get("")
+
+    async def net_transfers(self) -> Decimal:
+        """Return the sum of all transfers, paid in positive."""
+        return sum((each.amount for each in self.transfers.values()), ZERO)
+
+    async def record_transfers(self, tx: Journal, rows: Sequence[IncomeRow]) -> None:
+        """Keep transfers, each once."""
+        for each in rows:
+            tx.put(self.transfers, (each.kind, each.tran_id), each)
+
+    async def record_explained(self, tx: Journal, reached: Explained) -> None:
+        """Note how far the account's history is counted."""
+        tx.put(self.reached, "", reached)
 
     async def set_order_status(self, client_id: str, status: str) -> None:
         """Bring one order's status up to date."""

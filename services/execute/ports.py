@@ -13,6 +13,7 @@ from services.execute.foreign import ForeignOrder
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry
 from services.execute.reconciliation import VenueView
+from services.execute.transfers import Explained, IncomeRow
 from services.execute.venue import (
     AccountModes,
     AlgoReport,
@@ -23,6 +24,7 @@ from services.execute.venue import (
     OrderRow,
     OrderSide,
     ProtectiveOrder,
+    VenueAccount,
     VenueCharges,
     VenuePosition,
     VenueTrade,
@@ -75,6 +77,24 @@ class ChecksSetup(Protocol):
 
 class Exchange(PlacesOrders, ReadsAccount, Protocol):
     """Both."""
+
+
+class ReadsMoney(Protocol):
+    """The exchange, for the wallet and its history."""
+
+    def clock_ahead(self) -> timedelta: ...
+    async def account(self) -> VenueAccount: ...
+    async def income_since(self, since: datetime) -> tuple[IncomeRow, ...]: ...
+
+
+class KeepsLedger(Protocol):
+    """The record of transfers, and how far the history is counted."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]: ...
+    async def explained(self) -> Explained | None: ...
+    async def net_transfers(self) -> Decimal: ...
+    async def record_transfers(self, tx: Connection, rows: Sequence[IncomeRow]) -> None: ...
+    async def record_explained(self, tx: Connection, reached: Explained) -> None: ...
 
 
 class ViewsVenue(Protocol):

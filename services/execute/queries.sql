@@ -136,9 +136,24 @@ UPDATE trading_state SET state = $1, trading_epoch = $2, changed_at = $3
 WHERE (trading_epoch, changed_at) <= ($2, $3)
 
 -- name: insert_snapshot
-INSERT INTO equity_snapshots (taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO equity_snapshots (taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions, net_transfers_usdt)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
+
+-- name: explained
+SELECT wallet_usdt, until, rows_at_until FROM account_ledger
+
+-- name: record_explained
+INSERT INTO account_ledger (wallet_usdt, until, rows_at_until) VALUES ($1, $2, $3)
+ON CONFLICT (only_row) DO UPDATE
+SET wallet_usdt = EXCLUDED.wallet_usdt, until = EXCLUDED.until, rows_at_until = EXCLUDED.rows_at_until,
+    explained_at = now()
+
+-- name: insert_transfer
+INSERT INTO transfers (kind, tran_id, amount_usdt, moved_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+
+-- name: net_transfers
+SELECT coalesce(sum(amount_usdt), 0) FROM transfers
 
 -- name: prune_equity
 -- Months that are over; the function belongs to the schema's owner, because services may not drop tables.

@@ -18,10 +18,12 @@ from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder, ForeignPosition
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry, EntryState
+from services.execute.transfers import Explained, IncomeRow
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import AccountSnapshot, CloseRequested, TradeApproved, TradingStateChanged
+from shared.money import ZERO
 from shared.retention import Kept
 from shared.topology import TRADE_CONTROL
 from shared.values import CloseReason, Side, TradingState
@@ -262,6 +264,36 @@ class ExecuteStore:
         """Bring one order's status up to date."""
         await self._database.execute(QUERIES["set_order_status"], client_id, status)
 
+    async def now(self) -> datetime:
+        """Return the database's time: what is compared with other processes' records is stamped with it."""
+        told: datetime = await self._database.fetch_value("SELECT clock_timestamp()")
+        return told
+
+    async def explained(self) -> Explained | None:
+        """Return how far the account's history is counted; None before the first time."""
+        row = await self._database.fetch_row(QUERIES["explained"])
+        if row is None:
+            return None
+        return Explained(
+            wallet_usdt=row["wallet_usdt"], until=row["until"], rows_at_until=tuple(row["rows_at_until"])
+        )
+
+    async def net_transfers(self) -> Decimal:
+        """Return the sum of all transfers, paid in positive."""
+        total: Decimal = await self._database.fetch_value(QUERIES["net_transfers"])
+        return total
+
+    async def record_transfers(self, tx: Connection, rows: Sequence[IncomeRow]) -> None:
+        """Keep transfers, each once."""
+        kept = [(each.kind, each.tran_id, each.amount, each.at) for each in rows]
+        await tx.executemany(QUERIES["insert_transfer"], kept)
+
+    async def record_explained(self, tx: Connection, reached: Explained) -> None:
+        """Note how far the account's history is counted."""
+        await tx.execute(
+            QUERIES["record_explained"], reached.wallet_usdt, reached.until, list(reached.rows_at_until)
+        )
+
     async def record_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Keep the account's money over time."""
         await self._database.execute(
@@ -271,6 +303,7 @@ class ExecuteStore:
             snapshot.equity_usdt,
             snapshot.available_usdt,
             len(snapshot.positions),
+            snapshot.net_transfers_usdt or ZERO,
         )
 
     async def record_foreign_positions(self, positions: Sequence[ForeignPosition]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.execute.call_gate import Budget
 from services.execute.leverage_manager import MarginSetup
+from services.execute.transfers import IncomeRow
 from services.execute.venue import (
     AlgoReport,
     BestPrices,
@@ -195,6 +196,31 @@ def charges(rows: Collection[Payload]) -> VenueCharges:
         return sum((decimal(row["income"]) for row in rows if row["incomeType"] == kind), ZERO)
 
     return VenueCharges(funding_usdt=booked("FUNDING_FEE"), liquidation_fees_usdt=-booked("INSURANCE_CLEAR"))
+
+
+def income_row(raw: Payload) -> IncomeRow:
+    """Parse a row of /fapi/v1/income."""
+    return IncomeRow(
+        kind=raw["incomeType"],
+        tran_id=str(raw["tranId"]),
+        trade_id=str(raw.get("tradeId") or ""),
+        symbol=raw.get("symbol") or "",
+        asset=raw["asset"],
+        amount=decimal(raw["income"]),
+        at=from_ms(raw["time"]),
+    )
+
+
+def beside(rows: Collection[Payload], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the windows of a history that a full page of `rows` leaves open, ms.
+
+    The first and the last millisecond may be in the page in part only; a page full of one cannot be told
+    apart any further.
+    """
+    first, last = min(int(row["time"]) for row in rows), max(int(row["time"]) for row in rows)
+    if first == last:
+        first, last = first - 1, last + 1
+    return [(low, high) for low, high in ((start, first), (last, end)) if low <= high]
 
 
 def budgets(info: Payload) -> dict[Budget, int]:

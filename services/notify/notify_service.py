@@ -30,6 +30,7 @@ from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
 from services.notify.telling.languages import LANGUAGES
 from services.notify.telling.outlets import open_outlets
+from shared import database_clock
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -58,6 +59,7 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
         ),
         ping_as="postgresql",
     )
+    await database_clock.follow(runtime, database)
     amqp_url = settings.amqp_url.get_secret_value()
     publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
     words, reports = LANGUAGES[settings.language], Reports(database)

@@ -32,15 +32,22 @@ class Account:
     day: date | None
     day_start_equity_usdt: Decimal | None
     peak_equity_usdt: Decimal | None
+    net_transfers_usdt: Decimal | None = None
+    unexplained_usdt: Decimal = ZERO
+
+    @property
+    def earned_usdt(self) -> Decimal | None:
+        """Equity without what came in and is not explained yet; what RISK judges by."""
+        return None if self.equity_usdt is None else self.equity_usdt - max(self.unexplained_usdt, ZERO)
 
     @property
     def drawdown(self) -> Decimal | None:
         """How far the equity stands below its peak, as a fraction of the peak."""
-        return drawdown_of(self.equity_usdt, self.peak_equity_usdt)
+        return drawdown_of(self.earned_usdt, self.peak_equity_usdt)
 
     def day_pnl_usdt(self, now: datetime) -> Decimal | None:
         """Return equity against the first equity of this UTC day; None before the day's first report."""
-        equity, start = self.equity_usdt, self.day_start_equity_usdt
+        equity, start = self.earned_usdt, self.day_start_equity_usdt
         return None if equity is None or start is None or self.day != now.date() else equity - start
 
 
@@ -104,6 +111,7 @@ class EquityPoint:
     equity_usdt: Decimal
     available_usdt: Decimal
     open_positions: int
+    net_transfers_usdt: Decimal = ZERO
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 
 -- name: account
 SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day, day_start_equity_usdt,
-       peak_equity_usdt
+       peak_equity_usdt, net_transfers_usdt, unexplained_usdt
 FROM reporting.account
 
 -- name: positions
@@ -21,10 +21,10 @@ ORDER BY closed_at DESC LIMIT $3
 -- name: equity
 -- The last snapshot of each of at most $3 equal slices of the time from $1 to $2, by leaps over the index: a month has
 -- half a million of them, and sorting those takes longer than a statement may. The slice after the last is $2 itself.
-SELECT newest.taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
+SELECT newest.taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions, net_transfers_usdt
 FROM generate_series(1, $3::integer + 1) AS slice
 CROSS JOIN LATERAL (
-    SELECT taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions
+    SELECT taken_at, wallet_usdt, equity_usdt, available_usdt, open_positions, net_transfers_usdt
     FROM reporting.equity
     WHERE taken_at >= $1::timestamptz + ($2::timestamptz - $1) * ((slice - 1)::float8 / $3)
       AND taken_at < $1::timestamptz + ($2::timestamptz - $1) * (slice::float8 / $3)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from services.risk.limits import Decision
 from services.risk.position_checks import CLOSING_OPPOSITE
-from services.risk.position_manager import Account, Reservation, ReservationState
+from services.risk.position_manager import APPROVAL_VALID_S, Account, Reservation, ReservationState
 from services.risk.proposal import Proposal
 from shared.codec import envelop
 from shared.models import (
@@ -22,7 +22,6 @@ from shared.models import (
 from shared.values import CloseReason, Severity
 
 PRODUCER = "risk"
-APPROVAL_VALID_S = 30
 
 
 def reservation_of(proposal: Proposal, decision: Decision, now: datetime) -> Reservation:

@@ -5,7 +5,8 @@
     operator ──► state or limits changed, audited, announced
 
 The lock on the account row is what makes limits hold over replicas (P5); proposals that wait for it together
-are decided in one turn. Time is read after it is held, so waiting for it counts into every age.
+are decided in one turn. Time is the database's, read after the lock is held: waiting for it counts into every
+age, and no clock of a process decides on another one's record (decision 31).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +22,13 @@ from services.risk.limits import APPROVED, Decision, decide
 from services.risk.operator_change import OperatorChange, changed_account
 from services.risk.ports import Decided, KeepsBook, Loaded, OwesMessages, Transaction, ViewsMarket
 from services.risk.position_manager import (
-    Account,
     Book,
     apply_closed,
     apply_order_ended,
     apply_position,
     apply_snapshot,
+    as_of,
+    is_ahead,
     reserve,
 )
 from services.risk.profiles import Limits, as_text, parse, with_changes
@@ -46,7 +48,7 @@ from shared.models import (
 from shared.topology import RISK_ASSESSMENT, RISK_FACTS
 from shared.turns import Turns
 
-Fold = Callable[[Book, Limits], Book]
+Fold = Callable[[Book, Limits, datetime], Book]
 
 _log = logs.get(__name__)
 
@@ -95,10 +97,9 @@ class RiskFlow:
         answers = {each.event_id: list[Envelope]() for each in asked}
         decided: list[Decided] = []
         async with self._store.transaction() as tx:
-            account = await self._store.lock(tx)
-            now = self._clock()
+            account, now = await self._store.lock(tx)
             fresh = await self._fresh(tx, asked)
-            loaded = await self._store.load(tx, account, self._limits, now)
+            loaded = _as_of(await self._store.load(tx, account, self._limits, now), now)
             for each in fresh:
                 made = self._decided(each, loaded, now)
                 decided.append(made)
@@ -156,40 +157,49 @@ class RiskFlow:
 
     async def on_position_opened(self, envelope: Envelope, fact: PositionOpened) -> None:
         """The reservation became a position: real price, quantity, margin and risk count from now on."""
-        # In the clock of whoever takes the snapshots that it is compared with: a fill bears the exchange's.
-        opened_at = max(fact.position.opened_at, envelope.occurred_at)
-        position = msgspec.structs.replace(fact.position, opened_at=opened_at)
-        await self._fold(envelope, (fact.signal_id,), lambda book, _: apply_position(book, position))
+
+        def fold(book: Book, _: Limits, now: datetime) -> Book:
+            # It is compared with snapshots, whose times are the database's; a fill bears the exchange's, the
+            # fact EXECUTE's. Heard late it counts a little longer: until the next snapshot, which knows.
+            return apply_position(book, msgspec.structs.replace(fact.position, opened_at=now))
+
+        await self._fold(envelope, (fact.signal_id,), fold)
 
     async def on_position_closed(self, envelope: Envelope, fact: PositionClosed) -> None:
         """The position is gone: its risk is free."""
         reason = fact.reason.value
         await self._fold(
-            envelope, (fact.signal_id,), lambda book, _: apply_closed(book, fact.position, reason)
+            envelope, (fact.signal_id,), lambda book, *_: apply_closed(book, fact.position, reason)
         )
 
     async def on_order_ended(self, envelope: Envelope, fact: OrderEnded) -> None:
         """The entry came to nothing: its risk is free."""
         reason = f"{fact.outcome}: {fact.reason}"
         await self._fold(
-            envelope, (fact.signal_id,), lambda book, _: apply_order_ended(book, fact.signal_id, reason)
+            envelope, (fact.signal_id,), lambda book, *_: apply_order_ended(book, fact.signal_id, reason)
         )
 
     async def on_snapshot(self, envelope: Envelope, snapshot: AccountSnapshot) -> None:
         """The exchange's own report replaces what was told before it was taken (P7)."""
         shown = tuple(each.signal_id for each in snapshot.positions if each.signal_id is not None)
-        await self._fold(
-            envelope, shown, lambda book, limits: apply_snapshot(book, snapshot, limits.stop_distance)
-        )
+
+        def fold(book: Book, limits: Limits, now: datetime) -> Book:
+            if is_ahead(snapshot.taken_at, now):
+                ahead_s = (snapshot.taken_at - now).total_seconds()
+                metrics.SNAPSHOTS_REFUSED.inc()
+                _log.error("snapshot_from_the_future_refused", ahead_s=ahead_s)
+                return book
+            return apply_snapshot(book, snapshot, limits.stop_distance)
+
+        await self._fold(envelope, shown, fold)
 
     async def _fold(self, envelope: Envelope, also: tuple[str, ...], fold: Fold) -> None:
         async with self._store.transaction() as tx:
-            account = await self._store.lock(tx)
+            account, now = await self._store.lock(tx)
             if not await self._store.first_time(tx, RISK_FACTS.name, envelope.event_id):
                 return
-            now = self._clock()
             loaded = await self._store.load(tx, account, self._limits, now, also)
-            after = fold(loaded.book, with_changes(self._limits, loaded.overrides))
+            after = fold(as_of(loaded.book, now), with_changes(self._limits, loaded.overrides), now)
             if after.account != account:
                 await self._store.save_account(tx, after.account)
             before = loaded.book.reservations
@@ -225,8 +235,7 @@ class RiskFlow:
         overrides = {name: as_text(parse(name, value)) for name, value in change.limits.items()}
         told: list[Envelope] = []
         async with self._store.transaction() as tx:
-            account = await self._store.lock(tx)
-            now = self._clock()
+            account, now = await self._store.lock(tx)
             after = changed_account(account, change)
             if after != account:
                 await self._store.save_account(tx, after)
@@ -246,9 +255,12 @@ class RiskFlow:
 
     async def _read(self) -> tuple[Loaded, datetime]:
         async with self._store.transaction() as tx:
-            account: Account = await self._store.read_account(tx)
-            now = self._clock()
-            return await self._store.load(tx, account, self._limits, now), now
+            account, now = await self._store.read_account(tx)
+            return _as_of(await self._store.load(tx, account, self._limits, now), now), now
+
+
+def _as_of(loaded: Loaded, now: datetime) -> Loaded:
+    return loaded._replace(book=as_of(loaded.book, now))
 
 
 def _announced(made: Decided, epoch: int, cause: str, now: datetime) -> list[Envelope]:

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from services.risk.correlation import Correlations, Measured, Returns, measure, returns
 from services.risk.proposal import Market
 from shared.errors import RedisUnavailable
-from shared.market import Bar, Instrument, Tick
+from shared.market import AHEAD_S_MAX, Bar, Instrument, Tick
 
 KEPT_S = 60.0
 WARM_INTERVAL_S = 20.0
@@ -158,11 +158,13 @@ class MarketView:
 
     async def _tick(self, symbol: str, now: datetime) -> Tick | None:
         seen = self._ticks.get(symbol)
-        if seen is not None and seen.age_s(now) <= TICK_TRUSTED_S:
+        if seen is not None and seen.is_fresh(now, TICK_TRUSTED_S):
             return seen
         kept = await self._reader.latest(symbol)
         if seen is None or kept is None:
             return kept or seen
+        if seen.age_s(now) < -AHEAD_S_MAX:  # of a clock that was ahead: not the newest for as long as it was
+            return kept
         return max(kept, seen, key=lambda tick: tick.received_at)
 
     async def _correlations(self, symbol: str, beside: Collection[str]) -> Correlations:

@@ -26,7 +26,7 @@ def changed_account(account: Account, change: OperatorChange) -> Account:
     Every HALT and REDUCE raises the epoch, also a repeated one: approvals on their way are void. Resuming
     raises it too, so that whoever hears of a halt and its end knows which came later, whatever the clocks of
     the replicas that took them say. A new baseline makes today's equity the day's first and the peak: the
-    way out of a drawdown stop, or after a deposit.
+    way out of a drawdown stop.
     """
     if change.state is not None:
         is_active_anyway = account.state is change.state is TradingState.ACTIVE
@@ -34,6 +34,10 @@ def changed_account(account: Account, change: OperatorChange) -> Account:
         account = msgspec.structs.replace(account, state=change.state, trading_epoch=epoch)
     if change.resets_baseline and account.equity_usdt is not None:
         account = msgspec.structs.replace(
-            account, day_start_equity_usdt=account.equity_usdt, peak_equity_usdt=account.equity_usdt
+            account,
+            day_start_equity_usdt=account.equity_usdt,
+            peak_equity_usdt=account.equity_usdt,
+            day_base_usdt=None,
+            emptied_from_usdt=None,
         )
     return account

@@ -50,12 +50,15 @@ class KeepsBook(Protocol):
         """
         ...
 
-    async def lock(self, tx: Transaction) -> Account:
-        """Return the account, locked until the transaction ends: only one replica decides at a time (P5)."""
+    async def lock(self, tx: Transaction) -> tuple[Account, datetime]:
+        """Return the account, locked until the transaction ends: only one replica decides at a time (P5).
+
+        And the time, by the database's clock, at which it was locked.
+        """
         ...
 
-    async def read_account(self, tx: Transaction) -> Account:
-        """Return the account without holding up anybody."""
+    async def read_account(self, tx: Transaction) -> tuple[Account, datetime]:
+        """Return the account without holding up anybody, and the time by the database's clock."""
         ...
 
     async def load(

@@ -7,7 +7,7 @@ newest time it was seen, the highest version, an end that was told) and its stat
 or decide.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.models import AccountSnapshot
-from shared.money import ONE, ZERO
+from shared.money import ONE, ZERO, stored
 from shared.values import Position, Side, SnapshotPosition, TradingState, UtcTime, Value
 
 OPENED_MARGIN_S = 5
@@ -25,6 +25,12 @@ HELD_GRACE_S = 2 + 12
 TAKER_FEE_RATE = Decimal("0.0005")
 """Assumed where the instrument is not at hand: for what the book holds already."""
 STRATEGY_UNKNOWN = "unknown"
+
+AHEAD_MAX = timedelta(seconds=1)
+"""A time further ahead of the database clock than this is no evidence: the clock that gave it is wrong."""
+APPROVAL_VALID_S = 30
+EMPTY_BELOW_USDT = ONE
+"""An account with less than this has no fraction of itself to lose."""
 
 NOT_IN_SNAPSHOT = "snapshot"
 NEVER_SEEN = "never_seen"
@@ -71,7 +77,13 @@ class Reservation(Value, frozen=True, kw_only=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """The account as last reported, and the trading state in force."""
+    """The account as last reported, and the trading state in force.
+
+    Transfers are the owner's, not results: they move what results are measured against. The day's first
+    equity moves by the amount, so that equity minus it stays the day's result in USDT; what *fractions* are
+    taken of, the peak and the day's base, moves in proportion, so that no transfer changes how far a limit is
+    (decision 32).
+    """
 
     state: TradingState = TradingState.ACTIVE
     trading_epoch: int = 1
@@ -82,26 +94,35 @@ class Account(Value, frozen=True, kw_only=True):
     day: date | None = None
     day_start_equity_usdt: Decimal | None = None
     peak_equity_usdt: Decimal | None = None
+    day_base_usdt: Decimal | None = None  # None: no transfer today, the day's first equity itself
+    net_transfers_usdt: Decimal | None = None  # all that `equity_usdt` contains; None: never reported
+    unexplained_usdt: Decimal = ZERO
+    emptied_from_usdt: Decimal | None = None  # the equity before a withdrawal of all; until the next deposit
+
+    @property
+    def earned_usdt(self) -> Decimal | None:
+        """Equity without what came in and is not explained yet: it may be a deposit, and hide a loss."""
+        return None if self.equity_usdt is None else self.equity_usdt - max(self.unexplained_usdt, ZERO)
 
     def day_result_usdt(self, now: datetime) -> Decimal:
         """Return equity against the first equity of this UTC day; 0 before the day's first report."""
-        if self.day != now.date() or self.equity_usdt is None or self.day_start_equity_usdt is None:
+        if self.day != now.date() or self.earned_usdt is None or self.day_start_equity_usdt is None:
             return ZERO
-        return self.equity_usdt - self.day_start_equity_usdt
+        return self.earned_usdt - self.day_start_equity_usdt
 
     def day_loss(self, now: datetime) -> Decimal:
-        """Return the day's loss as a fraction of the day's first equity, 0 when there is none."""
-        start = self.day_start_equity_usdt
-        if start is None or start <= ZERO:
+        """Return the day's loss as a fraction of what the day began with, 0 when there is none."""
+        base = self.day_start_equity_usdt if self.day_base_usdt is None else self.day_base_usdt
+        if self.day != now.date() or self.earned_usdt is None or base is None or base <= ZERO:
             return ZERO
-        return max(-self.day_result_usdt(now) / start, ZERO)
+        return max(ONE - self.earned_usdt / base, ZERO)
 
     @property
     def drawdown(self) -> Decimal:
         """How far equity stands below its peak, as a fraction of the peak."""
-        if self.equity_usdt is None or not self.peak_equity_usdt:
+        if self.earned_usdt is None or not self.peak_equity_usdt:
             return ZERO
-        return max(ONE - self.equity_usdt / self.peak_equity_usdt, ZERO)
+        return max(ONE - self.earned_usdt / self.peak_equity_usdt, ZERO)
 
 
 class Book(Value, frozen=True, kw_only=True):
@@ -140,6 +161,39 @@ class Book(Value, frozen=True, kw_only=True):
             ),
             ZERO,
         )
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Tell whether a time is none that a right clock can have given by now."""
+    return moment > now + AHEAD_MAX
+
+
+def as_of(book: Book, now: datetime) -> Book:
+    """Return the book without times that are ahead of the database clock: that clock was set back, or an
+    earlier version trusted another one.
+
+    They would count as the newest evidence until the clock gets there. What they said stays, as said now.
+    """
+    account = book.account
+    if account.snapshot_taken_at is not None and is_ahead(account.snapshot_taken_at, now):
+        account = msgspec.structs.replace(account, snapshot_taken_at=None)
+    if account.day is not None and account.day > (now + AHEAD_MAX).date():
+        account = msgspec.structs.replace(account, day=now.date())  # its first equity stays: no fresh start
+    reservations = {key: _not_ahead(each, now) for key, each in book.reservations.items()}
+    return msgspec.structs.replace(book, account=account, reservations=reservations)
+
+
+def _not_ahead(reservation: Reservation, now: datetime) -> Reservation:
+    changes: dict[str, datetime] = {}
+    for name, bound in (
+        ("opened_at", now),
+        ("snapshot_at", now),
+        ("valid_until", now + timedelta(seconds=APPROVAL_VALID_S)),
+    ):
+        moment = getattr(reservation, name)
+        if moment is not None and is_ahead(moment, bound):
+            changes[name] = bound
+    return msgspec.structs.replace(reservation, **changes) if changes else reservation
 
 
 def external_id(symbol: str) -> str:
@@ -236,18 +290,65 @@ def _put(book: Book, reservation: Reservation) -> Book:
 def _reported(account: Account, snapshot: AccountSnapshot) -> Account:
     if account.snapshot_taken_at is not None and snapshot.taken_at <= account.snapshot_taken_at:
         return account
-    day = snapshot.taken_at.date()
-    is_new_day = day != account.day
-    return msgspec.structs.replace(
-        account,
+    moved = _moved_by(account, snapshot)
+    told = msgspec.structs.replace(
+        moved,
         wallet_usdt=snapshot.wallet_usdt,
         equity_usdt=snapshot.equity_usdt,
         available_usdt=snapshot.available_usdt,
         snapshot_taken_at=snapshot.taken_at,
-        day=day,
-        day_start_equity_usdt=snapshot.equity_usdt if is_new_day else account.day_start_equity_usdt,
-        peak_equity_usdt=max(snapshot.equity_usdt, account.peak_equity_usdt or ZERO),
+        unexplained_usdt=snapshot.unexplained_usdt,
     )
+    earned = told.earned_usdt or ZERO
+    told = msgspec.structs.replace(told, peak_equity_usdt=max(earned, told.peak_equity_usdt or ZERO))
+    day = snapshot.taken_at.date()
+    if account.day is not None and day <= account.day:  # a clock set back over midnight begins no day anew
+        return told
+    # What is unexplained counts to the day before as a transfer, to this day as a result: see decision 32.
+    start = snapshot.equity_usdt - snapshot.unexplained_usdt
+    return msgspec.structs.replace(told, day=day, day_start_equity_usdt=start, day_base_usdt=None)
+
+
+def _moved_by(account: Account, snapshot: AccountSnapshot) -> Account:
+    """Return the account with its baselines moved by what the owner has paid in or taken out since."""
+    if snapshot.net_transfers_usdt is None:
+        return account
+    known = msgspec.structs.replace(account, net_transfers_usdt=snapshot.net_transfers_usdt)
+    if account.net_transfers_usdt is None or snapshot.net_transfers_usdt == account.net_transfers_usdt:
+        return known
+    paid_in = snapshot.net_transfers_usdt - account.net_transfers_usdt
+    after = snapshot.equity_usdt - max(snapshot.unexplained_usdt, ZERO)
+    before = after - paid_in
+    base = account.day_start_equity_usdt if account.day_base_usdt is None else account.day_base_usdt
+    start, peak = account.day_start_equity_usdt, account.peak_equity_usdt
+    rescaled, emptied_from = _rescaling(before, after, account.emptied_from_usdt)
+    return msgspec.structs.replace(
+        known,
+        day_start_equity_usdt=None if start is None else start + paid_in,
+        day_base_usdt=None if base is None else rescaled(base),
+        peak_equity_usdt=None if peak is None else rescaled(peak),
+        emptied_from_usdt=emptied_from,
+    )
+
+
+def _rescaling(
+    before: Decimal, after: Decimal, emptied_from: Decimal | None
+) -> tuple[Callable[[Decimal], Decimal], Decimal | None]:
+    """Return how a transfer moves what fractions are taken of, and what is remembered of an emptied account.
+
+    In proportion to the equity. An account that was emptied keeps its baselines until money comes back: they
+    then stand to the new equity as they stood to the old.
+    """
+    source = before if before >= EMPTY_BELOW_USDT else emptied_from
+    if after < EMPTY_BELOW_USDT:
+        return (lambda base: base), source
+
+    def rescaled(base: Decimal) -> Decimal:
+        if source is None or base < EMPTY_BELOW_USDT:  # lost, not taken out: there is no proportion to keep
+            return base + after - before
+        return stored(base * after / source)
+
+    return rescaled, None
 
 
 def _told_size(position: Position) -> dict[str, object]:

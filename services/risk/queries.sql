@@ -2,15 +2,21 @@
 
 -- name: lock_account
 -- The lock every decision and every fold of a fact takes: limits hold because only one looks and reserves at a
--- time (P5). A statement of its own: what is read after it sees all that the former holder committed.
-SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day,
-       day_start_equity_usdt, peak_equity_usdt
-FROM account
-FOR NO KEY UPDATE
+-- time (P5). A statement of its own: what is read after it sees all that the former holder committed. The time is
+-- taken of the locked row, so after the wait for it.
+WITH locked AS MATERIALIZED (
+    SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day,
+           day_start_equity_usdt, peak_equity_usdt, day_base_usdt, net_transfers_usdt, unexplained_usdt,
+           emptied_from_usdt
+    FROM account
+    FOR NO KEY UPDATE
+)
+SELECT locked.*, clock_timestamp() AS locked_at FROM locked
 
 -- name: read_account
 SELECT state, trading_epoch, wallet_usdt, equity_usdt, available_usdt, snapshot_taken_at, day,
-       day_start_equity_usdt, peak_equity_usdt
+       day_start_equity_usdt, peak_equity_usdt, day_base_usdt, net_transfers_usdt, unexplained_usdt,
+       emptied_from_usdt, clock_timestamp() AS read_at
 FROM account
 
 -- name: load_book
@@ -67,7 +73,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 -- name: save_account
 UPDATE account
 SET state = $1, trading_epoch = $2, wallet_usdt = $3, equity_usdt = $4, available_usdt = $5,
-    snapshot_taken_at = $6, day = $7, day_start_equity_usdt = $8, peak_equity_usdt = $9
+    snapshot_taken_at = $6, day = $7, day_start_equity_usdt = $8, peak_equity_usdt = $9, day_base_usdt = $10,
+    net_transfers_usdt = $11, unexplained_usdt = $12, emptied_from_usdt = $13
 
 -- name: save_reservation
 INSERT INTO reservations AS reservation (

@@ -12,6 +12,7 @@ from services.risk.operator_api import OperatorApi
 from services.risk.profiles import LimitFault
 from services.risk.store import RiskStore, retention
 from services.risk.stream_processor import Inbound
+from shared import database_clock
 from shared.api_docs import describe
 from shared.clock import utc_now
 from shared.database import Database
@@ -43,6 +44,7 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
         ),
         ping_as="postgresql",
     )
+    await database_clock.follow(runtime, database)
     redis = await runtime.open(
         RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from services.risk.sizing import Draft
 from services.risk.verdicts import Case, Rule, Verdict, passes, percent, refuses, seconds
+from shared.market import AHEAD_S_MAX
 from shared.money import ZERO, plain
 from shared.values import Gate, OutcomeKind, RiskLevel, TradingState
 
@@ -52,6 +53,8 @@ def signal_age(case: Case, draft: Draft) -> Verdict:
     """P8: old news is not traded."""
     age_s = case.proposal.age_s(case.now)
     limit_s = case.limits.signal_age_max_s
+    if age_s < -AHEAD_S_MAX:  # BRAIN's clock is ahead: how old it is, nobody knows
+        return refuses(draft, seconds(age_s), seconds(limit_s), "clock_skew", OutcomeKind.EXPIRED)
     if age_s <= limit_s:
         return passes(draft, seconds(age_s), seconds(limit_s))
     return refuses(draft, seconds(age_s), seconds(limit_s), "signal_too_old", OutcomeKind.EXPIRED)
@@ -64,7 +67,7 @@ def market_data(case: Case, draft: Draft) -> Verdict:
     if tick is None or tick.last <= ZERO:
         return refuses(draft, "no tick", seconds(limit_s), "market_data_stale")
     age_s = tick.age_s(case.now)
-    if age_s <= limit_s:
+    if tick.is_fresh(case.now, limit_s):
         return passes(draft, seconds(age_s), seconds(limit_s))
     return refuses(draft, seconds(age_s), seconds(limit_s), "market_data_stale")
 
@@ -76,7 +79,7 @@ def account_data(case: Case, draft: Draft) -> Verdict:
     if taken_at is None:
         return refuses(draft, "no account snapshot yet", seconds(limit_s), "account_data_stale")
     age_s = Decimal(str((case.now - taken_at).total_seconds()))
-    if abs(age_s) > limit_s:  # from the future: the clocks disagree, and it would count as fresh for too long
+    if not -AHEAD_S_MAX <= age_s <= limit_s:
         return refuses(draft, seconds(age_s), seconds(limit_s), "account_data_stale")
     if case.equity_usdt <= ZERO:
         return refuses(draft, f"equity {plain(case.equity_usdt)} USDT", "above 0", "account_empty")

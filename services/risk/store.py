@@ -47,13 +47,15 @@ class RiskStore:
         rows = await tx.fetch(_QUERIES["take_proposals"], queue, list(event_ids), list(signal_ids))
         return {row["event_id"] for row in rows}
 
-    async def lock(self, tx: Connection) -> Account:
-        """Return the account, locked until the transaction ends."""
-        return _account(await tx.fetchrow(_QUERIES["lock_account"]))
+    async def lock(self, tx: Connection) -> tuple[Account, datetime]:
+        """Return the account, locked until the transaction ends, and the database's time after that."""
+        row = await tx.fetchrow(_QUERIES["lock_account"])
+        return _account(row), row["locked_at"]
 
-    async def read_account(self, tx: Connection) -> Account:
-        """Return the account without a lock."""
-        return _account(await tx.fetchrow(_QUERIES["read_account"]))
+    async def read_account(self, tx: Connection) -> tuple[Account, datetime]:
+        """Return the account without a lock, and the database's time."""
+        row = await tx.fetchrow(_QUERIES["read_account"])
+        return _account(row), row["read_at"]
 
     async def load(
         self, tx: Connection, account: Account, limits: Limits, now: datetime, also: Collection[str] = ()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from services.notify.daily.report import DayNumbers, Trade, bounds
+from services.notify.equity_curve import growth_of, paid_in_over, without_transfers
 from services.notify.report_rows import drawdown_of
 from services.notify.reports import Account, EquityPoint, Reports
 from shared.database import Database, load_queries
@@ -45,18 +46,26 @@ class DailyNumbers:
             worst=extremes[-1] if extremes else None,
             outcomes=[(row["outcome"], row["reason"], row["signals"]) for row in outcomes],
             equity_usdt=equity[-1].equity_usdt if equity else account.equity_usdt,
-            equity_before_usdt=equity[0].equity_usdt if equity else None,
+            growth=growth_of(equity),
+            paid_in_usdt=paid_in_over(equity),
             drawdown=drawdown_at_end(equity, account),
             positions=[(one.symbol, one.side) for one in positions],
             state=account.state,
         )
 
     async def curve(self, day: date) -> Sequence[EquityPoint]:
-        """Return the equity of the days up to the end of `day`, the oldest first."""
+        """Return the equity of the days up to the end of `day`, the oldest first, without transfers."""
         _, until = bounds(day)
-        return await self._reports.equity(until - timedelta(days=CURVE_DAYS), until, CURVE_POINTS)
+        since = until - timedelta(days=CURVE_DAYS)
+        return without_transfers(await self._reports.equity(since, until, CURVE_POINTS))
 
 
 def drawdown_at_end(equity: Sequence[EquityPoint], account: Account) -> Decimal | None:
     """Return how far the equity ended below the account's peak, as a fraction."""
-    return drawdown_of(equity[-1].equity_usdt if equity else account.equity_usdt, account.peak_equity_usdt)
+    if not equity or account.net_transfers_usdt is None:
+        return drawdown_of(
+            equity[-1].equity_usdt if equity else account.earned_usdt, account.peak_equity_usdt
+        )
+    # The peak has moved with what was transferred since; so does the equity that is held against it.
+    since = account.net_transfers_usdt - equity[-1].net_transfers_usdt
+    return drawdown_of(equity[-1].equity_usdt + since, account.peak_equity_usdt)

@@ -46,7 +46,10 @@ class DayNumbers:
     outcomes: Sequence[tuple[str, str, int]]
     """Outcome, reason, signals; the most frequent first."""
     equity_usdt: Decimal | None
-    equity_before_usdt: Decimal | None
+    growth: Decimal | None
+    """By what fraction trading changed the equity, transfers left out."""
+    paid_in_usdt: Decimal = ZERO
+    """Deposits less withdrawals."""
     drawdown: Decimal | None
     positions: Sequence[tuple[str, str]]
     """Symbol and side of what is open now."""
@@ -93,7 +96,6 @@ def report_id(day: date) -> str:
 
 def _values(day: date, numbers: DayNumbers, words: Language) -> dict[str, str]:
     some = numbers.trades > 0
-    has_change = numbers.equity_usdt is not None and bool(numbers.equity_before_usdt)
     return {
         "day": day.isoformat(),
         "net": signed(numbers.net_usdt),
@@ -108,7 +110,8 @@ def _values(day: date, numbers: DayNumbers, words: Language) -> dict[str, str]:
         "worst": _trade(numbers.worst, words) if numbers.trades > 1 else "",
         "signals": _signals(numbers.outcomes, words),
         "equity": "" if numbers.equity_usdt is None else cents(numbers.equity_usdt),
-        "equity_change": _change(numbers.equity_usdt, numbers.equity_before_usdt) if has_change else "–",
+        "equity_change": "–" if numbers.growth is None else signed(numbers.growth * 100),
+        "paid_in": signed(numbers.paid_in_usdt) if numbers.paid_in_usdt else "",
         "drawdown": "–" if numbers.drawdown is None else format((numbers.drawdown * 100).quantize(CENT), "f"),
         "positions": _positions(numbers.positions, words),
         "unprotected": ""
@@ -116,12 +119,6 @@ def _values(day: date, numbers: DayNumbers, words: Language) -> dict[str, str]:
         else format(max(ZERO, numbers.unprotected_s_max).quantize(CENT), "f"),
         "state": words.states[TradingState(numbers.state)],
     }
-
-
-def _change(now_usdt: Decimal | None, before_usdt: Decimal | None) -> str:
-    assert now_usdt is not None
-    assert before_usdt
-    return signed((now_usdt / before_usdt - 1) * 100)
 
 
 def _trade(trade: Trade | None, words: Language) -> str:

@@ -10,6 +10,7 @@ from services.notify.dashboard import numerals, replies
 from services.notify.dashboard.gate import Gate
 from services.notify.dashboard.sources import Sources
 from services.notify.dashboard.views import SYMBOL_CHARS_MAX, symbol_of
+from services.notify.equity_curve import without_transfers
 from services.notify.reports import ROWS_MAX, Bar, EquityPoint, Fill, OpenPosition
 from shared.clock import Clock
 from shared.http_api import Problem
@@ -40,12 +41,12 @@ class Feeds:
         return router
 
     async def equity(self, request: Request, span: str = "1d") -> Response:
-        """Return the equity curve as points of seconds and USDT, the oldest first."""
+        """Return the equity curve without transfers, as points of seconds and USDT, the oldest first."""
         if await self._gate.visitor(request) is None:
             return replies.to_login(request)
         if span not in SPANS:
             raise Problem(422, "no such span", f"Known spans: {', '.join(SPANS)}.")
-        points = await self._points(SPANS[span])
+        points = without_transfers(await self._points(SPANS[span]))
         return replies.document(
             _rising(
                 [{"time": _second(point.taken_at), "value": float(point.equity_usdt)} for point in points]

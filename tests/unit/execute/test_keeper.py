@@ -8,6 +8,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from services.execute.account_ledger import Money
 from services.execute.keeper import Keeper
 from services.execute.order_state import EntryState
 from services.execute.reconciliation import Correction, CorrectionKind
@@ -65,7 +66,7 @@ def event(symbol: str, client_id: str = "p95test-abc-s", *, is_open: bool = Fals
 def keeper(flow: Any, stream: Any, *, is_ours: bool = True) -> Keeper:
     nothing: Any = None
     lease: Any = Lease(is_ours=is_ours)
-    return Keeper(lease, flow, nothing, stream, nothing, nothing, "test", nothing)
+    return Keeper(lease, flow, nothing, stream, nothing, nothing, nothing, "test")
 
 
 @pytest.fixture
@@ -158,11 +159,12 @@ async def test_a_position_is_ours_before_its_fill_is_recorded_and_while_it_ends(
         unrealised_pnl_usdt=Decimal(0),
     )
     account = VenueAccount(wallet_usdt=Decimal(1000), equity_usdt=Decimal(1000), available_usdt=Decimal(750))
-    exchange: Any = AsyncMock(account=AsyncMock(return_value=account))
+    exchange: Any = AsyncMock()
+    ledger: Any = AsyncMock(look=AsyncMock(return_value=Money(account, Decimal(0), Decimal(0))))
     exchange.positions.return_value, exchange.open_algos.return_value = (position,), ()
-    store: Any = AsyncMock(unfinished=AsyncMock(side_effect=looks))
+    store: Any = AsyncMock(unfinished=AsyncMock(side_effect=looks), now=AsyncMock(return_value=NOON))
     nothing: Any = AsyncMock()
-    made = Keeper(nothing, nothing, exchange, nothing, store, nothing, "test", lambda: NOON)
+    made = Keeper(nothing, nothing, exchange, nothing, store, nothing, ledger, "test")
 
     assert await made.tell_account()
 

@@ -26,7 +26,7 @@ NUMBERS = DayNumbers(
         ("expired", "slippage", 2),
     ],
     equity_usdt=Decimal("10212.41"),
-    equity_before_usdt=Decimal(10_000),
+    growth=Decimal("0.021241"),
     drawdown=Decimal("0.0123"),
     positions=[("ETHUSDT", "long")],
     state="ACTIVE",
@@ -105,7 +105,7 @@ def test_a_day_on_which_nothing_happened_is_told_in_few_lines(language: str) -> 
         worst=None,
         outcomes=[],
         equity_usdt=None,
-        equity_before_usdt=None,
+        growth=None,
         drawdown=None,
         positions=[],
     )

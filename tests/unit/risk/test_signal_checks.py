@@ -57,7 +57,7 @@ def _refused(decision: Decision, reason: str, outcome: OutcomeKind = OutcomeKind
         (case(market_=market(tick=tick(received_at=NOW - seconds(5.001)))), "market_data_stale"),
         (case(book_=book(account_=account(snapshot_taken_at=None))), "account_data_stale"),
         (case(book_=book(account_=account(snapshot_taken_at=NOW - seconds(10.001)))), "account_data_stale"),
-        (case(book_=book(account_=account(snapshot_taken_at=NOW + seconds(10.001)))), "account_data_stale"),
+        (case(book_=book(account_=account(snapshot_taken_at=NOW + seconds(2.001)))), "account_data_stale"),
         (case(book_=book(account_=account(0))), "account_empty"),
         (case(proposal_=proposal(score=analysis(gates=gates(confidence="0.249")))), "confidence_gate"),
         (case(proposal_=proposal(score=analysis(gates=gates(score="0.449")))), "score_gate"),
@@ -76,7 +76,7 @@ def test_first_stage_refuses_with_a_stable_reason(spoiled: Case, reason: str) ->
         case(limits_=limits(symbols_allowed=("BTCUSDT",))),
         case(market_=market(tick=tick(received_at=NOW - seconds(5)))),
         case(book_=book(account_=account(snapshot_taken_at=NOW - seconds(10)))),
-        case(book_=book(account_=account(snapshot_taken_at=NOW + seconds(10)))),
+        case(book_=book(account_=account(snapshot_taken_at=NOW + seconds(2)))),
         case(proposal_=proposal(signal(received_at=NOW - seconds(30)))),
         case(proposal_=proposal(signal(price=None))),
         case(
