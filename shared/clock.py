@@ -9,13 +9,14 @@ machine changes nothing about another one's record (decision 31).
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 Clock = Callable[[], datetime]
 """Returns the current time, always UTC-aware."""
 StepHandler = Callable[[timedelta], None]
 
-STEPS_READ_INTERVAL = timedelta(seconds=0.1)
+STEPS_READ_INTERVAL = timedelta(milliseconds=100)
 _COUNTER = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where there is such a counter."""
 
@@ -105,8 +106,8 @@ class _Machine:
         self._read_at = _count()
         try:
             seconds, _, which = self._steps.read_text(encoding="ascii").strip().partition(" ")
-            off = timedelta(seconds=float(seconds))
-        except (OSError, ValueError, OverflowError):
+            off = timedelta(milliseconds=int(Decimal(seconds) * 1_000))
+        except (OSError, ValueError, ArithmeticError):
             seconds, which, off = "", "", timedelta()
         self._wall_off, self._counter_off = off, off if which == "all" else timedelta()
 

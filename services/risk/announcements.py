@@ -5,9 +5,10 @@ It must never send one.
 
 from datetime import datetime, timedelta
 
+from services.risk.account import Account
 from services.risk.limits import Decision
 from services.risk.position_checks import CLOSING_OPPOSITE
-from services.risk.position_manager import APPROVAL_VALID_S, Account, Reservation, ReservationState
+from services.risk.position_manager import APPROVAL_VALID_S, Reservation, ReservationState
 from services.risk.proposal import Proposal
 from shared.codec import envelop
 from shared.models import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.risk.position_manager import Account
+from services.risk.account import Account
 from shared.values import TradingState, Value
 
 

@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from services.risk.account import Account
 from services.risk.limits import Decision
-from services.risk.position_manager import Account, Book, Reservation
+from services.risk.position_manager import Book, Reservation
 from services.risk.profiles import Limits
 from services.risk.proposal import Market, Proposal
 from shared.models import Envelope

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from services.risk.account import Account
 from services.risk.ports import Decided, Loaded
-from services.risk.position_manager import Account, Book, Reservation
+from services.risk.position_manager import Book, Reservation
 from services.risk.profiles import Limits
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.risk.account import Account
 from services.risk.disk_space import DiskSpace
-from services.risk.position_manager import Account, Book
+from services.risk.position_manager import Book
 from services.risk.profiles import Limits
 from services.risk.proposal import Market, Proposal
 from services.risk.sizing import Draft, is_tradable, quantity_of, risk_rate

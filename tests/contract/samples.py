@@ -246,6 +246,8 @@ WHOLE: tuple[Message, ...] = (
         equity_usdt=Decimal("10000.9751"),
         available_usdt=Decimal("9501.26"),
         positions=(SNAPSHOT_POSITION,),
+        net_transfers_usdt=Decimal("-250.5"),
+        unexplained_usdt=Decimal("1.25"),
     ),
     models.AlertRaised(
         severity=Severity.CRITICAL, kind="unprotected", text="No stop stands.", symbol="BTCUSDT"

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from services.risk.account import Account
 from services.risk.ports import Decided, Loaded
-from services.risk.position_manager import Account, Book, Reservation, ReservationState
+from services.risk.position_manager import Book, Reservation, ReservationState
 from services.risk.profiles import Limits
 from services.risk.proposal import Market
 from shared.clock import Clock

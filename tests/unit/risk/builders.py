@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from services.risk.account import Account
 from services.risk.correlation import Correlations
 from services.risk.disk_space import DiskSpace
-from services.risk.position_manager import Account, Book, Reservation, ReservationState
+from services.risk.position_manager import Book, Reservation, ReservationState
 from services.risk.profiles import PROFILES, Limits, Profile
 from services.risk.proposal import Market, Proposal
 from services.risk.verdicts import Case

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from services.risk.account import Account
 from services.risk.correlation import Correlations
 from services.risk.operator_change import OperatorChange, changed_account
 from services.risk.position_manager import (
     HELD_GRACE_S,
     OPENED_MARGIN_S,
-    Account,
     Book,
     Reservation,
     ReservationState,

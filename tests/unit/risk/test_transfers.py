@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.risk.account import Account
 from services.risk.operator_change import OperatorChange, changed_account
-from services.risk.position_manager import Account, Book, apply_snapshot
+from services.risk.position_manager import Book, apply_snapshot
 from shared.models import AccountSnapshot
 from tests.unit.risk.builders import NOW, D, seconds, snapshot
 
