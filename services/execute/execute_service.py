@@ -14,6 +14,7 @@ from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper
+from services.execute.ledger_store import LedgerStore
 from services.execute.market_view import MarketView
 from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
@@ -92,7 +93,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("user_stream", stream.keep_open)
     runtime.spawn("user_stream_key", stream.keep_key)
     runtime.spawn("user_stream_evidence", stream.gather_evidence)
-    ledger = AccountLedger(exchange, store, outbox, utc_now)
+    ledger = AccountLedger(exchange, LedgerStore(database), outbox, utc_now)
     keeper = Keeper(lease, flow, exchange, stream, store, publisher, ledger, inst)
     _spawn_keeper(runtime, keeper, settings)
     await _consume(runtime, inbound, TRADE_EXECUTION.name)

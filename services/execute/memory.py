@@ -28,7 +28,6 @@ from services.execute.order_state import (
     why_void,
 )
 from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
-from services.execute.transfers import Explained, IncomeRow
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
 from shared.clock import Clock
 from shared.models import Envelope, TradeApproved, TradingStateChanged
@@ -95,8 +94,6 @@ class MemoryEntries:
         self.changed_at: dict[str, datetime] = {}
         self.setups: dict[str, MarginSetup] = {}
         self.foreign_orders: list[ForeignOrder] = []
-        self.transfers: dict[tuple[str, str], IncomeRow] = {}
-        self.reached: dict[str, Explained] = {}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Journal]:
@@ -340,23 +337,6 @@ class MemoryEntries:
     async def now(self) -> datetime:
         """Return the record's time."""
         return self._clock()
-
-    async def explained(self) -> Explained | None:
-        """Return how far the account's history is counted; None before the first time."""
-        return self.reached.get("")
-
-    async def net_transfers(self) -> Decimal:
-        """Return the sum of all transfers, paid in positive."""
-        return sum((each.amount for each in self.transfers.values()), ZERO)
-
-    async def record_transfers(self, tx: Journal, rows: Sequence[IncomeRow]) -> None:
-        """Keep transfers, each once."""
-        for each in rows:
-            tx.put(self.transfers, (each.kind, each.tran_id), each)
-
-    async def record_explained(self, tx: Journal, reached: Explained) -> None:
-        """Note how far the account's history is counted."""
-        tx.put(self.reached, "", reached)
 
     async def set_order_status(self, client_id: str, status: str) -> None:
         """Bring one order's status up to date."""

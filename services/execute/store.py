@@ -18,7 +18,6 @@ from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder, ForeignPosition
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry, EntryState
-from services.execute.transfers import Explained, IncomeRow
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
@@ -268,31 +267,6 @@ class ExecuteStore:
         """Return the database's time: what is compared with other processes' records is stamped with it."""
         told: datetime = await self._database.fetch_value("SELECT clock_timestamp()")
         return told
-
-    async def explained(self) -> Explained | None:
-        """Return how far the account's history is counted; None before the first time."""
-        row = await self._database.fetch_row(QUERIES["explained"])
-        if row is None:
-            return None
-        return Explained(
-            wallet_usdt=row["wallet_usdt"], until=row["until"], rows_at_until=tuple(row["rows_at_until"])
-        )
-
-    async def net_transfers(self) -> Decimal:
-        """Return the sum of all transfers, paid in positive."""
-        total: Decimal = await self._database.fetch_value(QUERIES["net_transfers"])
-        return total
-
-    async def record_transfers(self, tx: Connection, rows: Sequence[IncomeRow]) -> None:
-        """Keep transfers, each once."""
-        kept = [(each.kind, each.tran_id, each.amount, each.at) for each in rows]
-        await tx.executemany(QUERIES["insert_transfer"], kept)
-
-    async def record_explained(self, tx: Connection, reached: Explained) -> None:
-        """Note how far the account's history is counted."""
-        await tx.execute(
-            QUERIES["record_explained"], reached.wallet_usdt, reached.until, list(reached.rows_at_until)
-        )
 
     async def record_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Keep the account's money over time."""

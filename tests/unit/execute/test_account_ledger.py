@@ -9,11 +9,12 @@ import pytest
 from infrastructure.paper_exchange.commands import SetWallet
 from services.execute import account_ledger
 from services.execute.account_ledger import AccountLedger, Money
-from services.execute.memory import MemoryEntries, MemoryOutbox
+from services.execute.memory import MemoryOutbox
 from services.execute.transfers import IncomeRow
 from services.execute.venue import VenueAccount
 from shared.models import AlertRaised
 from tests.twins.execution import World
+from tests.twins.ledger import MemoryLedger
 from tests.twins.venue import refused
 from tests.unit.execute.builders import NOON
 
@@ -30,11 +31,12 @@ class Bench:
     """One account, and who keeps it: `ledger()` is a process."""
 
     world: World = field(default_factory=World)
+    store: MemoryLedger = field(default_factory=MemoryLedger)
     seconds: float = 0.0
 
     def ledger(self) -> AccountLedger:
         world = self.world
-        return AccountLedger(world.exchange, world.store, world.outbox, world.clock, lambda: self.seconds)
+        return AccountLedger(world.exchange, self.store, world.outbox, world.clock, lambda: self.seconds)
 
     def set_wallet(self, balance: int) -> None:
         self.world.venue.core.execute(SetWallet(D(balance)))
@@ -84,7 +86,7 @@ async def test_what_trading_earned_and_paid_is_no_transfer(bench: Bench) -> None
     bench.world.by_hand("SELL", "0.1")
     bench.seconds += 5
     money = await ledger.look()
-    rows = bench.world.store.transfers
+    rows = bench.store.transfers
     assert money.unexplained_usdt == 0
     assert money.net_transfers_usdt == sum(each.amount for each in rows.values()) != 0
     assert {each.kind for each in rows.values()} == {"TRANSFER"}
@@ -150,7 +152,7 @@ class LateHistory:
 
 async def test_history_and_wallet_that_come_one_after_the_other_are_never_half_counted() -> None:
     exchange, seconds = LateHistory(), [0.0]
-    store = MemoryEntries(lambda: NOON)
+    store = MemoryLedger()
     ledger = AccountLedger(exchange, store, MemoryOutbox(), lambda: NOON, lambda: seconds[0])
     await ledger.look()
     exchange.wallet = [D(1_500)]  # the wallet first
@@ -182,7 +184,7 @@ async def test_a_history_that_can_never_be_read_does_not_hold_results_back_for_e
 
 async def test_what_stays_unexplained_becomes_a_result_and_is_reported_once() -> None:
     exchange, seconds, outbox = LateHistory(), [0.0], MemoryOutbox()
-    ledger = AccountLedger(exchange, MemoryEntries(lambda: NOON), outbox, lambda: NOON, lambda: seconds[0])
+    ledger = AccountLedger(exchange, MemoryLedger(), outbox, lambda: NOON, lambda: seconds[0])
     await ledger.look()
     exchange.wallet = [D(800)]
     while (await ledger.look()).unexplained_usdt:
