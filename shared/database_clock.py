@@ -9,9 +9,10 @@ from datetime import timedelta
 from shared import clock, logs, metrics
 from shared.database import Database
 from shared.lifecycle import Runtime
-from shared.supervision import Failed, attempt
+from shared.supervision import Failed, attempt, came_round
 
 ASK_INTERVAL_S = 2.0
+QUIET_S_MAX = 30.0
 STEP_LOGGED_MIN = timedelta(milliseconds=100)
 
 _log = logs.get(__name__)
@@ -38,6 +39,7 @@ class DatabaseClock:
         is_away = False
         while True:
             await asyncio.sleep(ASK_INTERVAL_S)
+            came_round()
             match await attempt(self.ask()):
                 case Failed(error):
                     if not is_away:
@@ -51,4 +53,4 @@ async def follow(runtime: Runtime, database: Database) -> None:
     """Keep this process's time with the database's from now on."""
     followed = DatabaseClock(database, clock.of_process())
     await followed.ask()
-    runtime.spawn("database_clock", followed.keep)
+    runtime.spawn("database_clock", followed.keep, quiet_s_max=QUIET_S_MAX)
