@@ -5,12 +5,12 @@ came, who asked first) is not judged here.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from infrastructure.drill.truth import FILLED_STATES, OPEN_STATES, EntryRow, Truth
+from infrastructure.drill.truth import FILLED_STATES, OPEN_STATES, EntryRow, Truth, VenueAlgo
 from shared import ids
 from shared.ids import OrderRole
 
@@ -109,20 +109,41 @@ def _no_entry_fills_unnoticed(truth: Truth, _: timedelta) -> Iterator[str]:
 
 
 def _every_position_is_protected(truth: Truth, unprotected_max: timedelta) -> Iterator[str]:
-    standing = {each.client_id for each in truth.algos if each.is_standing}
-    first_stop = {each.client_id: each.created_at for each in reversed(truth.algos)}
+    active = {each.client_id for each in truth.algos if each.is_standing}
+    stops: dict[str, list[VenueAlgo]] = defaultdict(list)
+    for algo in truth.algos:
+        stops[algo.client_id].append(algo)
     for each in truth.entries:
         if each.first_fill_at is None:
             continue
         stop, target = _protection_of(each)
-        if each.state in OPEN_STATES and not {stop, target} <= standing:
+        if each.state in OPEN_STATES and not {stop, target} <= active:
             yield f"{each.signal_id} on {each.symbol} is open without its stop and target"
-        protected_at = first_stop.get(stop, each.closed_at)
-        if protected_at is None:
+        longest = _longest_gap(each.first_fill_at, each.closed_at, stops[stop])
+        if longest is None:
             yield f"{each.signal_id} on {each.symbol} never had a stop"
-        elif protected_at - each.first_fill_at > unprotected_max:
-            naked_s = (protected_at - each.first_fill_at).total_seconds()
-            yield f"{each.signal_id} on {each.symbol} stood {naked_s:.1f} s without a stop"
+        elif longest > unprotected_max:
+            yield f"{each.signal_id} on {each.symbol} was {longest.total_seconds():.1f} s without a stop"
+
+
+def _longest_gap(
+    opened_at: datetime, closed_at: datetime | None, stops: Sequence[VenueAlgo]
+) -> timedelta | None:
+    """Return the longest time within a position's life in which no stop was active.
+
+    At every moment, not only at the first: a stop that was cancelled and came back late leaves a gap. None
+    when a position that is open has had no stop at all. What follows the last stop of an open position is not
+    known here; that it has one now is judged apart.
+    """
+    if not stops and closed_at is None:
+        return None
+    covered_until, longest = opened_at, timedelta(0)
+    for stop in sorted(stops, key=lambda order: order.created_at):
+        longest = max(longest, stop.created_at - covered_until)
+        covered_until = max(covered_until, stop.changed_at)
+        if stop.is_standing:
+            return longest
+    return longest if closed_at is None else max(longest, closed_at - covered_until)
 
 
 def _reservations_are_open_positions(truth: Truth, _: timedelta) -> Iterator[str]:

@@ -134,6 +134,7 @@ def _algo(row: Mapping[str, Any]) -> VenueAlgo:
         symbol=row["symbol"],
         status=row["algoStatus"],
         created_at=_moment(row["createTime"]),
+        changed_at=_moment(row["updateTime"]),
     )
 
 

@@ -66,6 +66,8 @@ class VenueAlgo:
     symbol: str
     status: str
     created_at: datetime
+    changed_at: datetime
+    """When it got this status."""
 
     @property
     def is_standing(self) -> bool:

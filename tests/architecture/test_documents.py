@@ -22,6 +22,7 @@ SETTING = re.compile(r"\bPHOENIX_[A-Z0-9_]+\b")
 FILE = re.compile(
     r"(?<![\w/.-])\.?/?((?:scripts|docs|deployment|infrastructure|shared|services|tests)/[\w./-]*\w\.\w+)"
 )
+STARTED_WITH = ("tests/bench", "tests/chaos", "tests/e2e")
 OTHERS = {"PHOENIX_KEY", "PHOENIX_X"}
 """Stand-ins for any setting."""
 
@@ -124,3 +125,16 @@ def test_the_first_ten_errors_are_told_with_symptom_reason_and_remedy() -> None:
         assert "**Why" in section, section[:40]
         assert "**Do.**" in section or "and do.**" in section, section[:40]
     assert Path(DOCS / "SECURITY.md").is_file()
+
+
+def test_every_setting_that_a_test_starts_a_system_with_is_read_by_somebody() -> None:
+    """A misspelt one changes nothing, and the test proves something else than it says."""
+    known = {setting.key for setting in settings()} | OTHERS
+    unknown = {
+        key: str(path.relative_to(REPOSITORY))
+        for folder in STARTED_WITH
+        for path in (REPOSITORY / folder).rglob("*.py")
+        for key in SETTING.findall(path.read_text(encoding="utf-8"))
+        if key not in known and not key.endswith("_")
+    }
+    assert unknown == {}

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared import crash_points
-from tests.chaos.faults import TROUBLES
+from tests.chaos.disks import may_mount
+from tests.chaos.faults import ON_A_DISK, TROUBLES
 from tests.chaos.plan import make_plan
 from tests.chaos.run import Report, Run
 from tests.chaos.world import POSITIONS_MAX, chaos_world
@@ -19,7 +20,8 @@ EVIDENCE = Path(__file__).parents[2] / ".phoenix-chaos"
 
 async def run_seed(seed: int, *, signals: int, faults: int, duration_s: float, replicas: int) -> Report:
     """Run one seed on a system of its own."""
-    kinds = [each.kind for each in TROUBLES.values()]
+    has_disks = may_mount()
+    kinds = [row.kind for row in TROUBLES.values() if has_disks or not row.kind.name.startswith(ON_A_DISK)]
     plan = make_plan(seed, signals=signals, faults=faults, duration_s=duration_s, kinds=kinds)
     async with chaos_world(replicas) as world:
         report = await Run(world, plan, f"seed {seed}").carry_out()

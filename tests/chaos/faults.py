@@ -7,6 +7,7 @@ never judge what comes of it.
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,11 @@ OWN_PROGRAMS = ("brain", "risk", "execute", "notify")
 SEVERED_S = (2.0, 8.0)
 FROZEN_S = (2.0, 12.0)
 POSITION_WAIT_S = 20.0
+FULL_S = (3.0, 8.0)
+LASTING_S = (8.0, 25.0)
+TIMES_MANY = 100_000
+BROKER_ALARM_BYTES = 100 * 1024 * 1024
+"""Half of what RabbitMQ is told to keep free (`disk_free_limit`)."""
 
 Inject = Callable[[World, Fault], Awaitable[None]]
 
@@ -130,6 +136,7 @@ def _servers() -> list[Trouble]:
         _row("kill postgres", 1, (0, 0), _kill("postgres", has_replicas=False)),
         _row("restart redis", 1, (0, 0), _restart("redis")),
         _row("kill redis", 1, (0, 0), _kill("redis", has_replicas=False)),
+        _row("kill the supervisor", 1, (0, 0), _kill_supervisor, is_in_every_plan=True),
     ]
 
 
@@ -139,6 +146,33 @@ def _links() -> list[Trouble]:
         for name in ("amqp", "postgres", "redis", "exchange")
         for how in ("cut", "hold", "delay")
     ]
+
+
+def _full(name: str, left_bytes: int) -> Inject:
+    async def inject(world: World, fault: Fault) -> None:
+        disk = world.disks[name]
+        await asyncio.to_thread(disk.fill, left_bytes)
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            disk.free()
+
+    return inject
+
+
+def _disks() -> list[Trouble]:
+    """RabbitMQ is brought below its limit, not to the last byte: its own queues may not survive that."""
+    return [
+        _row("disk full: logs", 1, FULL_S, _full("logs", 0), is_in_every_plan=True),
+        _row("disk full: postgres", 1, FULL_S, _full("postgres", 0), is_in_every_plan=True),
+        _row("disk full: redis", 1, FULL_S, _full("redis", 0), is_in_every_plan=True),
+        _row("disk low: rabbitmq", 1, FULL_S, _full("rabbitmq", BROKER_ALARM_BYTES), is_in_every_plan=True),
+    ]
+
+
+async def _kill_supervisor(world: World, _: Fault) -> None:
+    """Its programs end or go on, it comes back or not: the promises are judged."""
+    world.kill_supervisor()
 
 
 def _crashes() -> list[Trouble]:
@@ -199,6 +233,40 @@ EXCHANGE_FAULTS: Mapping[str, Mapping[str, Any]] = {
 """What the exchange does wrong: bodies for its switchboard."""
 
 
+LASTING_FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "fills refused": {"kind": "refused", "operation": "user_trades", "code": -1102, "msg": "refused"},
+    "fills unavailable": {"kind": "service_unavailable", "operation": "user_trades"},
+    "income refused": {"kind": "refused", "operation": "income", "code": -1102, "msg": "refused"},
+    "account unavailable": {"kind": "service_unavailable", "operation": "account"},
+    "positions unavailable": {"kind": "service_unavailable", "operation": "position_risk"},
+    "conditional orders unavailable": {"kind": "service_unavailable", "operation": "open_algos"},
+    "targets refused": {"kind": "refused", "operation": "place_algo", "role": "-t", "code": -4045},
+    "closes refused": {"kind": "refused", "operation": "place_order", "role": "-c", "code": -2019},
+    "cancels refused": {"kind": "refused", "operation": "cancel_algo", "code": -1102, "msg": "refused"},
+    "rules unavailable": {"kind": "service_unavailable", "operation": "exchange_info"},
+}
+"""What the exchange does wrong again and again until it is taken back."""
+
+
+def _lasting(body: Mapping[str, Any]) -> Inject:
+    async def inject(world: World, fault: Fault) -> None:
+        armed = await world.admin("POST", "faults", {**body, "times": TIMES_MANY})
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            with suppress(AssertionError):  # a restart of the exchange has healed it
+                await world.admin("DELETE", f"faults/{armed['id']}")
+
+    return inject
+
+
+def _exchange_for_a_while() -> list[Trouble]:
+    return [
+        _row(f"exchange for a while: {name}", 1, LASTING_S, _lasting(body))
+        for name, body in LASTING_FAULTS.items()
+    ]
+
+
 def _exchange() -> list[Trouble]:
     return [_row(f"exchange: {name}", 1, (0, 0), _armed(body)) for name, body in EXCHANGE_FAULTS.items()] + [
         _row(f"by hand: {act}", 1, (0, 0), _by_hand(act))
@@ -235,11 +303,26 @@ async def _state_with_position(world: World) -> Any:
     return state if has_position else None
 
 
-def _row(name: str, weight: int, seconds: tuple[float, float], inject: Inject) -> Trouble:
-    return Trouble(kind=FaultKind(name=name, weight=weight, seconds=seconds), inject=inject)
+def _row(
+    name: str, weight: int, seconds: tuple[float, float], inject: Inject, *, is_in_every_plan: bool = False
+) -> Trouble:
+    kind = FaultKind(name=name, weight=weight, seconds=seconds, is_in_every_plan=is_in_every_plan)
+    return Trouble(kind=kind, inject=inject)
 
+
+ON_A_DISK = "disk "
+"""How the kinds begin that need disks of their own."""
 
 TROUBLES: Mapping[str, Trouble] = {
-    each.kind.name: each for each in (*_programs(), *_servers(), *_links(), *_exchange(), *_crashes())
+    each.kind.name: each
+    for each in (
+        *_programs(),
+        *_servers(),
+        *_disks(),
+        *_links(),
+        *_exchange(),
+        *_exchange_for_a_while(),
+        *_crashes(),
+    )
 }
 """Every kind by its name."""

@@ -89,6 +89,7 @@ class FaultKind:
     name: str
     weight: int
     seconds: tuple[float, float] = (0.0, 0.0)
+    is_in_every_plan: bool = False
 
 
 def make_plan(
@@ -122,9 +123,12 @@ def _market(dice: Random, duration_s: float) -> Iterator[Step]:
 
 def _faults(dice: Random, count: int, duration_s: float, kinds: Sequence[FaultKind]) -> Iterator[Step]:
     """Every kind once, while there is room, then by weight; evenly spread, to leave time to recover."""
-    chosen = list(kinds)
+    always = [kind for kind in kinds if kind.is_in_every_plan]
+    others = [kind for kind in kinds if not kind.is_in_every_plan]
+    dice.shuffle(others)
+    again = dice.choices(kinds, weights=[kind.weight for kind in kinds], k=count)
+    chosen = [*always, *others, *again][:count]
     dice.shuffle(chosen)
-    chosen = (chosen + dice.choices(kinds, weights=[each.weight for each in kinds], k=count))[:count]
     distance_s = (duration_s - 2 * QUIET_AT_BOTH_ENDS_S) / max(count, 1)
     for number, kind in enumerate(chosen):
         at_s = QUIET_AT_BOTH_ENDS_S + distance_s * (number + dice.uniform(*FAULT_SPACING) - 1)

@@ -4,6 +4,7 @@ It starts, reaches and destroys; what breaks when is `faults`' business, what is
 """
 
 import asyncio
+import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +20,7 @@ from infrastructure.local.layout import make_layout
 from infrastructure.local.preparation import prepare_settings
 from infrastructure.local.stack import LocalStack
 from infrastructure.local.supervision import SupervisorError
+from tests.chaos.disks import Disk, disks
 from tests.chaos.workload import Addresses
 from tests.proxy import Proxy, proxy_to
 from tests.servers import throwaway_stack
@@ -38,7 +40,6 @@ SETTINGS: Mapping[str, str] = {
     "PHOENIX_FINAL_CONFIDENCE_MIN": "0",
     "PHOENIX_PAPER_WALLET_USDT": "1000000",
     "PHOENIX_PAPER_WEIGHT_LIMIT_1M": "1000000",
-    "PHOENIX_REQUEST_WEIGHT_LIMIT_1M": "1000000",
     "PHOENIX_PAPER_ORDER_LIMIT_10S": "100000",
     "PHOENIX_PAPER_ORDER_LIMIT_1M": "100000",
 }
@@ -55,6 +56,7 @@ class World:
     crash_points: Path
     replicas: int
     http: httpx.AsyncClient
+    disks: Mapping[str, Disk] = field(default_factory=dict)
     _frozen: set[str] = field(default_factory=set)
 
     @property
@@ -99,6 +101,11 @@ class World:
             return False
         return True
 
+    def kill_supervisor(self) -> None:
+        """End the process supervisor with SIGKILL: nobody watches its programs from now on."""
+        pid = int(self.stack.layout.supervisor_pid.read_text(encoding="ascii"))
+        os.kill(pid, signal.SIGKILL)
+
     async def freeze(self, program: str, seconds: float) -> bool:
         """Stop a program for a while and let it go on."""
         if program in self._frozen or not await self.signal(program, signal.SIGSTOP):
@@ -119,6 +126,8 @@ class World:
         """Take back everything that still disturbs; what is dead is being started by the supervisor."""
         for link in self.links.values():
             link.heal()
+        for disk in self.disks.values():
+            disk.free()
         with suppress(httpx.HTTPError):  # an exchange that is just being started has no faults
             await self.admin("DELETE", "faults")
         for armed in self.crash_points.iterdir():
@@ -132,7 +141,10 @@ async def chaos_world(replicas: int) -> AsyncIterator[World]:
     async with AsyncExitStack() as resources:
         stack = resources.enter_context(throwaway_stack())
         points = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="phoenix95-points-")))
-        settings = prepare_settings(make_layout(stack.layout.home), stack.ports)
+        layout = make_layout(stack.layout.home)
+        own_disks = resources.enter_context(disks(layout))
+        resources.callback(stack.destroy)  # nothing may run on a disk that is taken away
+        settings = prepare_settings(layout, stack.ports)
         links = {
             name: await resources.enter_async_context(proxy_to(stack.ports.of(server)))
             for name, (server, _) in LINKS.items()
@@ -144,7 +156,7 @@ async def chaos_world(replicas: int) -> AsyncIterator[World]:
             overrides[key] = settings[key].replace(port, f":{links[name].port}")
         await asyncio.to_thread(stack.start, replicas=replicas, overrides=overrides)
         http = await resources.enter_async_context(httpx.AsyncClient(timeout=HTTP_TIMEOUT_S))
-        world = World(stack, settings, links, points, replicas, http)
+        world = World(stack, settings, links, points, replicas, http, own_disks)
         limits = {"limits": {"positions_max": POSITIONS_MAX}, "reason": "chaos"}
         answer = await http.post(
             world.addresses.risk + "/update", json=limits, headers={"X-API-Key": settings["PHOENIX_API_KEY"]}

@@ -13,7 +13,6 @@ from tests.servers import RunningSystem, throwaway_stack
 MANY = 1_000
 BUSY = {
     "PHOENIX_PAPER_WEIGHT_LIMIT_1M": "100000",
-    "PHOENIX_REQUEST_WEIGHT_LIMIT_1M": "100000",
     "PHOENIX_RATE_LIMIT_PER_MINUTE": "100000",
 }
 

@@ -53,7 +53,11 @@ ORDER = VenueOrder(
     placed_at=NOON,
 )
 STOP = VenueAlgo(
-    client_id="p95test-a-s", symbol="BTCUSDT", status="NEW", created_at=NOON + timedelta(seconds=1)
+    client_id="p95test-a-s",
+    symbol="BTCUSDT",
+    status="NEW",
+    created_at=NOON + timedelta(seconds=1),
+    changed_at=NOON + timedelta(seconds=1),
 )
 TARGET = replace(STOP, client_id="p95test-a-t")
 OPENED = SignalRow(
@@ -89,7 +93,10 @@ FLAT = replace(
     entries=(replace(ENTRY, state="closed", closed_at=NOON + BUDGET, net_pnl_usdt=Decimal("6.5")),),
     booked_trades=frozenset({("BTCUSDT", "1"), ("BTCUSDT", "2")}),
     reserved={},
-    algos=(replace(STOP, status="FINISHED"), replace(TARGET, status="CANCELED")),
+    algos=(
+        replace(STOP, status="FINISHED", changed_at=NOON + BUDGET),
+        replace(TARGET, status="CANCELED", changed_at=NOON + BUDGET),
+    ),
     trades=(FILL, CLOSING_FILL),
     positions={},
     wallet_usdt=Decimal("1006.5"),
@@ -172,6 +179,25 @@ def test_a_position_closed_within_the_budget_needs_no_stop() -> None:
     assert broken(replace(FLAT, algos=())) == []
     late = replace(FLAT.entries[0], closed_at=NOON + 2 * BUDGET)
     assert broken(replace(FLAT, algos=(), entries=(late,))) == ["no position without a stop"]
+
+
+def test_a_gap_after_the_first_stop_is_found() -> None:
+    cancelled = replace(STOP, status="CANCELED", changed_at=NOON + 2 * BUDGET)
+    for back_after_s, titles in ((9, []), (11, ["no position without a stop"])):
+        back_at = cancelled.changed_at + timedelta(seconds=back_after_s)
+        back = replace(STOP, created_at=back_at, changed_at=back_at)
+        assert broken(replace(OPEN, algos=(back, cancelled, TARGET))) == titles
+
+
+def test_a_stop_that_was_taken_away_before_the_position_closed_leaves_a_gap() -> None:
+    late = replace(FLAT.entries[0], closed_at=NOON + 3 * BUDGET)
+    assert broken(replace(FLAT, entries=(late,))) == ["no position without a stop"]
+
+
+def test_a_stop_that_was_replaced_by_one_that_came_first_leaves_none() -> None:
+    later = replace(STOP, created_at=NOON + BUDGET, changed_at=NOON + BUDGET)
+    earlier = replace(STOP, status="CANCELED", changed_at=NOON + 2 * BUDGET)
+    assert broken(replace(OPEN, algos=(earlier, later, TARGET))) == []
 
 
 def test_rows_that_the_exchange_forgot_prove_nothing() -> None:
