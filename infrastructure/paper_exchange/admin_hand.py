@@ -20,9 +20,25 @@ from infrastructure.paper_exchange.admin_http import (
     only,
     positive,
 )
-from infrastructure.paper_exchange.commands import CancelAlgo, CancelOrder, Command, ForceClose, PlaceOrder
+from infrastructure.paper_exchange.commands import (
+    CancelAlgo,
+    CancelOrder,
+    Command,
+    ForceClose,
+    PlaceOrder,
+    SetLeverage,
+    SetMarginType,
+)
 from infrastructure.paper_exchange.requests import is_client_id
-from infrastructure.paper_exchange.values import ZERO, ForcedClose, OrderType, Payload, Side, TimeInForce
+from infrastructure.paper_exchange.values import (
+    ZERO,
+    ForcedClose,
+    MarginType,
+    OrderType,
+    Payload,
+    Side,
+    TimeInForce,
+)
 from infrastructure.paper_exchange.venue import Venue
 
 
@@ -33,6 +49,8 @@ class HandAdmin:
         'POST /admin/hand/order {"symbol", "side", "quantity", "reduce_only"?, "client_id"?}': "MARKET order",
         'POST /admin/hand/close {"symbol", "client_id"?}': "close the position with a MARKET order",
         'POST /admin/hand/cancel {"client_id"}': "cancel an open order or conditional order",
+        'POST /admin/hand/leverage {"symbol", "leverage"}': "set the leverage of a symbol",
+        'POST /admin/hand/margin_type {"symbol", "margin_type"}': "set it to ISOLATED or CROSSED",
         'POST /admin/hand/liquidate {"symbol"}': "liquidate the position now, at the mark price",
         'POST /admin/hand/adl {"symbol", "quantity"?}': "deleverage the position, or so much of it",
         'POST /admin/hand/settle {"symbol"}': "settle the position, as at a delisting",
@@ -48,6 +66,8 @@ class HandAdmin:
             "POST /admin/hand/order": self.order,
             "POST /admin/hand/close": self.close,
             "POST /admin/hand/cancel": self.cancel,
+            "POST /admin/hand/leverage": self.leverage,
+            "POST /admin/hand/margin_type": self.margin_type,
             "POST /admin/hand/liquidate": self.liquidate,
             "POST /admin/hand/adl": self.adl,
             "POST /admin/hand/settle": self.settle,
@@ -78,6 +98,22 @@ class HandAdmin:
         """POST /admin/hand/cancel; 404 when nothing open has this client id."""
         wanted = _client_id(only(await json_body(request), "client_id"))
         return answer(self._venue.execute(self._cancelling(wanted)))
+
+    async def leverage(self, request: web.Request) -> web.Response:
+        """POST /admin/hand/leverage."""
+        body = only(await json_body(request), "symbol", "leverage")
+        leverage = body.get("leverage")
+        if isinstance(leverage, bool) or not isinstance(leverage, int):
+            raise bad("leverage must be a whole number")
+        return answer(self._venue.execute(SetLeverage(listed(body, self._symbols), leverage)))
+
+    async def margin_type(self, request: web.Request) -> web.Response:
+        """POST /admin/hand/margin_type."""
+        body = only(await json_body(request), "symbol", "margin_type")
+        if body.get("margin_type") not in list(MarginType):
+            raise bad(f"margin_type must be one of {', '.join(MarginType)}")
+        kind = MarginType(body["margin_type"])
+        return answer(self._venue.execute(SetMarginType(listed(body, self._symbols), kind)))
 
     async def liquidate(self, request: web.Request) -> web.Response:
         """POST /admin/hand/liquidate."""

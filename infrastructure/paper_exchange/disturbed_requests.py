@@ -64,6 +64,11 @@ def seen_request(operation: str, route: str, params: Params) -> Seen:
     )
 
 
+def may_open(operation: str, params: Params) -> bool:
+    """Return True for an order that may open a position."""
+    return operation in ORDER_OPERATIONS and not seen_request(operation, "", params).reduces
+
+
 class Disturber:
     """Answers the requests that were struck. `clock` is the exchange's."""
 

@@ -58,6 +58,7 @@ _MESSAGES: dict[int, str] = {
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit",
     -4137: "Quantity must be zero with closePosition equals true.",
+    -4140: "Invalid symbol status for opening position.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {} (unless you choose reduce only)",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",

@@ -43,6 +43,7 @@ class FaultKind(StrEnum):
     LISTEN_KEY_EXPIRED = "listen_key_expired"
     MARKET_SILENT = "market_silent"
     CLOCK_SKEW = "clock_skew"
+    RULES_CHANGED = "rules_changed"
 
 
 class Stage(StrEnum):
@@ -183,6 +184,14 @@ KINDS: dict[FaultKind, KindRow] = {
         Stage.SPELL,
         "the exchange's clock is skew_ms ahead (negative: behind): time, recvWindow, answers and events",
         needs=frozenset({"skew_ms"}),
+    ),
+    FaultKind.RULES_CHANGED: KindRow(
+        Stage.SPELL,
+        "a symbol's rules are others than a client has read: exchangeInfo shows step and tick, orders that "
+        "do not fit are refused with -1111 and -4014; listing is its status (SETTLING, …: orders that may "
+        "open a position are refused with -4140) or 'gone' (not listed, -1121)",
+        needs=frozenset({"symbol"}),
+        takes=frozenset({"step", "tick", "listing"}),
     ),
 }
 

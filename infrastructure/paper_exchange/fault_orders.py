@@ -23,6 +23,8 @@ RETRY_AFTER_S_DEFAULT = 5
 TEXT_CHARS_MAX = 300
 WORD_CHARS_MAX = 64
 ANY = "any"
+GONE = "gone"
+"""What `listing` says of a symbol that is not listed any more."""
 
 Duration = Annotated[int, msgspec.Meta(ge=1, le=FOR_MS_MAX)]
 Delay = Annotated[int, msgspec.Meta(ge=1, le=DELAY_MS_MAX)]
@@ -61,6 +63,9 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_after_s: Annotated[int, msgspec.Meta(ge=1, le=RETRY_AFTER_S_MAX)] | None = None
     share: Decimal | None = None
     hide_ms: Duration | None = None
+    step: Decimal | None = None
+    tick: Decimal | None = None
+    listing: Word | None = None
     skew_ms: Annotated[int, msgspec.Meta(ge=-SKEW_MS_MAX, le=SKEW_MS_MAX)] | None = None
 
     @property
@@ -87,6 +92,9 @@ def read_order(body: bytes, symbols: Collection[str], operations: Collection[str
     for name, value in (("probability", order.probability), ("share", order.share)):
         if value is not None and not (value.is_finite() and ZERO < value <= ONE):
             raise FaultError(f"{name} must be above 0 and at most 1")
+    for name, value in (("step", order.step), ("tick", order.tick)):
+        if value is not None and not (value.is_finite() and value > ZERO):
+            raise FaultError(f"{name} must be above 0")
     if order.share == ONE:
         raise FaultError("share must be below 1: the whole is no partial fill")
     if order.code is not None and order.msg is None and text_of(order.code) is None:

@@ -134,6 +134,11 @@ class Switchboard:
         """Whether a fault of this kind is armed."""
         return any(fault.kind is kind for fault in self._armed.values())
 
+    def armed_of(self, kind: FaultKind) -> list[Fault]:
+        """The armed faults of this kind, the oldest first."""
+        self._sweep(self._clock())
+        return [fault for fault in self._armed.values() if fault.kind is kind]
+
     def exchange_ms(self) -> int:
         """The time as the exchange tells it."""
         if self._armed:

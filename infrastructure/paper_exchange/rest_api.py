@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from http import HTTPStatus
+from typing import cast
 
 import orjson
 import structlog
@@ -19,13 +20,15 @@ from aiohttp import web
 
 from infrastructure.paper_exchange import auth
 from infrastructure.paper_exchange.account_endpoints import AccountEndpoints
+from infrastructure.paper_exchange.changed_rules import ChangedRules
 from infrastructure.paper_exchange.disturbed_endpoints import DisturbedEndpoints
-from infrastructure.paper_exchange.disturbed_requests import Disturber, seen_request
+from infrastructure.paper_exchange.disturbed_requests import Disturber, may_open, seen_request
 from infrastructure.paper_exchange.errors import EXECUTION_UNKNOWN, ApiError
 from infrastructure.paper_exchange.faults import Fault, Switchboard
 from infrastructure.paper_exchange.limits import Limits
 from infrastructure.paper_exchange.public_endpoints import PublicEndpoints
 from infrastructure.paper_exchange.requests import Params
+from infrastructure.paper_exchange.values import Payload
 from infrastructure.paper_exchange.venue import Venue
 
 BODY_BYTES_MAX = 64 * 1024
@@ -165,6 +168,7 @@ class RestApi:
         self._clock = venue.clock
         self._faults = faults or Switchboard(venue.clock)
         self._disturber = Disturber(venue.clock)
+        self._rules = ChangedRules(self._faults)
         self._limits = limits
         self._credentials = credentials
         self._on_fatal = on_fatal
@@ -220,7 +224,13 @@ class RestApi:
         try:
             if check is not None:
                 check()
-            answer = endpoint.handler(params)
+            if not self._faults.armed:
+                answer = endpoint.handler(params)
+            else:
+                self._rules.check(params, opens=may_open(endpoint.operation, params))
+                answer = endpoint.handler(params)
+                if endpoint.operation == "exchange_info":
+                    answer = self._rules.shown(cast(Payload, answer))
         except ApiError as refusal:
             return self._refused(endpoint, refusal, headers)
         except OSError as error:

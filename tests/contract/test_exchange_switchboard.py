@@ -76,9 +76,13 @@ async def test_the_exchange_takes_a_position_away(
         ("hand/close", {"symbol": BTC}, 404, "no position"),
         ("hand/close", {"symbol": "NOPE"}, 400, "not listed"),
         ("hand/cancel", {"client_id": "nobody"}, 404, "nobody"),
+        ("hand/leverage", {"symbol": BTC, "leverage": "20"}, 400, "whole number"),
+        ("hand/leverage", {"symbol": BTC, "leverage": 500}, 400, "-4028"),
+        ("hand/margin_type", {"symbol": BTC, "margin_type": "WIDE"}, 400, "one of"),
         ("hand/liquidate", {"symbol": BTC}, 404, "no position"),
         ("faults", {"kind": "nonsense"}, 400, "kind"),
         ("faults", {"kind": "delay"}, 400, "needs delay_ms"),
+        ("faults", {"kind": "rules_changed", "symbol": BTC, "step": "0"}, 400, "step must be above 0"),
         ("faults", {"kind": "unknown_503", "operation": "dance"}, 400, "place_order"),
     ],
 )
@@ -118,3 +122,52 @@ def test_healing_and_reset_leave_nothing_armed(exchange: ExchangeProcess, client
     exchange.admin("POST reset")
     assert exchange.admin("GET faults")["armed"] == []
     assert client.order("entry").status_code == 200
+
+
+# -- rules that changed, settings that somebody else changes ---------------------------------------
+
+
+def test_an_order_must_fit_the_rules_as_they_are_now(exchange: ExchangeProcess, client: Client) -> None:
+    exchange.arm("rules_changed", symbol=BTC, step="0.5", tick="7")
+    filters = {row["filterType"]: row for row in _listed(exchange)[BTC]["filters"]}
+    assert filters["LOT_SIZE"]["stepSize"] == filters["MARKET_LOT_SIZE"]["stepSize"] == "0.5"
+    assert filters["PRICE_FILTER"]["tickSize"] == "7"
+    assert client.order("unfit", quantity="0.1").json()["code"] == -1111
+    assert client.order("fits", quantity="0.5").status_code == 200
+    assert client.stop("unfit-s", trigger="49001").json()["code"] == -4014
+    assert client.stop("fits-s", trigger="49000").status_code == 200
+
+
+def test_a_symbol_that_trades_no_more_takes_only_what_reduces(
+    exchange: ExchangeProcess, client: Client
+) -> None:
+    client.order("entry")
+    exchange.arm("rules_changed", symbol=BTC, listing="SETTLING")
+    assert _listed(exchange)[BTC]["status"] == "SETTLING"
+    assert client.order("more").json()["code"] == -4140
+    assert client.stop("stop").status_code == 200
+    assert client.order("exit", side="SELL", reduceOnly="true").status_code == 200
+
+
+def test_a_symbol_that_is_gone_is_unknown_everywhere(exchange: ExchangeProcess, client: Client) -> None:
+    exchange.arm("rules_changed", symbol=BTC, listing="gone")
+    assert BTC not in _listed(exchange)
+    assert client.order("entry").json()["code"] == -1121
+    assert client.send("GET /fapi/v3/positionRisk", symbol=BTC).json()["code"] == -1121
+    exchange.admin("DELETE faults")
+    assert client.order("again").status_code == 200
+
+
+async def test_somebody_changes_leverage_and_margin_type_elsewhere(
+    exchange: ExchangeProcess, client: Client, user_stream: Listener
+) -> None:
+    exchange.admin("POST hand/leverage", symbol=BTC, leverage=7)
+    exchange.admin("POST hand/margin_type", symbol=BTC, margin_type="ISOLATED")
+    (row,) = client.rows("symbolConfig")
+    assert (row["leverage"], row["marginType"]) == (7, "ISOLATED")
+    await eventually(lambda: "ACCOUNT_CONFIG_UPDATE" in user_stream.kinds)
+
+
+def _listed(exchange: ExchangeProcess) -> dict[str, Row]:
+    info = httpx.get(f"{exchange.url}/fapi/v1/exchangeInfo", timeout=WAIT_S).json()
+    return {row["symbol"]: row for row in info["symbols"]}

@@ -13,6 +13,7 @@ from tests.unit.paper_exchange.builders import RULES, START_MS
 
 OPERATIONS = {"place_order", "order", "cancel_order", "place_algo", "POST /fapi/v1/order"}
 EVERY_KIND = frozenset(FaultKind)
+EXAMPLES: dict[str, Any] = {"code": -1021, "share": "0.5", "symbol": "BTCUSDT"}
 ENTRY = Seen("place_order", "POST /fapi/v1/order", "BTCUSDT", "p95x-abc-e")
 
 
@@ -172,7 +173,7 @@ def test_healing_ends_one_or_all_and_keeps_the_counts(panel: Panel) -> None:
 
 def test_a_report_can_be_written_as_json(panel: Panel) -> None:
     for kind, row in KINDS.items():
-        needed = {name: {"code": -1021, "share": "0.5"}.get(name, 5) for name in row.needs}
+        needed = {name: EXAMPLES.get(name, 5) for name in row.needs}
         panel.arm(kind, **needed)
     report = json.loads(json.dumps(panel.board.report()))
     assert {row["fault"]["kind"] for row in report["armed"]} == {kind.value for kind in FaultKind}
