@@ -13,7 +13,7 @@ import prometheus_client
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,8 +30,11 @@ ACTOR_HEADER = "X-Actor"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 HOST_CHARS_LOGGED_MAX = 100
+ACTOR_CHARS_MAX = 64
 DOCS_FILES = "/docs/files"
 """What the page /docs loads; nothing of it comes from the internet."""
+
+_NO_ACTOR = re.compile(r"[^\w.:@+-]")
 
 _log = logs.get(__name__)
 
@@ -43,6 +46,11 @@ Actor = Annotated[
         pattern=r"^[\w.:@+-]{1,64}$",
         description="Who asks, for the audit log, such as telegram:42; believed, because the key is.",
     ),
+]
+AnyActor = Annotated[
+    str,
+    Header(alias=ACTOR_HEADER, description="Who asks, for the audit log; an unfit name holds up nothing."),
+    AfterValidator(lambda name: _NO_ACTOR.sub("_", name)[:ACTOR_CHARS_MAX]),
 ]
 
 

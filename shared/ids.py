@@ -25,7 +25,7 @@ class OrderRole(StrEnum):
 def digest(*parts: str) -> str:
     """Return a short, lower-case base32 digest of the parts, order and boundaries respected."""
     framed = "".join(f"{len(part)}:{part}" for part in parts)  # no separator: an alert's text may contain any
-    hashed = hashlib.sha256(framed.encode()).digest()
+    hashed = hashlib.sha256(framed.encode(errors="surrogatepass")).digest()
     return b32encode(hashed).decode().lower()[:DIGEST_CHARS]
 
 

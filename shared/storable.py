@@ -5,7 +5,7 @@ not refused. It must never change a text that is fine.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 REPLACEMENT = "\ufffd"
 
@@ -16,15 +16,6 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def storable(text: str) -> str:
     """Return `text` with each control character and lone surrogate replaced; lines and tabs stay."""
     return _UNSTORABLE.sub(REPLACEMENT, text)
-
-
-def kept(chars_max: int) -> Callable[[object], object]:
-    """Return a reader that cuts a text that is too long and mends the rest; what is no text passes."""
-
-    def read(given: object) -> object:
-        return storable(given)[:chars_max] if isinstance(given, str) else given
-
-    return read
 
 
 def without_surrogates(value: object) -> object:

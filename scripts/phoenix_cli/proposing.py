@@ -15,6 +15,7 @@ from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
 from scripts.phoenix_cli.output import cell, console, failures_told, print_json, table
+from shared.symbols import NoSymbol, symbol_of
 from shared.wording import short
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -69,14 +70,22 @@ def trade(
     with failures_told(as_json), Api(find_installation(context.obj)) as api:
         if as_json and not yes:
             raise WrongUsage("--json does not ask", "Add --yes to propose without a question.")
+        market = _market(symbol)
         if not yes:
-            typer.confirm(f"Propose to {action.value} {symbol.upper()}?", abort=True)
-        body = {"symbol": symbol.upper(), "side": SIDES[action], "confidence": str(confidence)}
+            typer.confirm(f"Propose to {action.value} {market}?", abort=True)
+        body = {"symbol": market, "side": SIDES[action], "confidence": str(confidence)}
         answer = api.post("execute", "/trade", body)
         if as_json:
             print_json(answer)
         else:
             console().print(f"proposed: {answer['signal_id']}")
+
+
+def _market(text: str) -> str:
+    try:
+        return symbol_of(text)
+    except NoSymbol as unfit:
+        raise WrongUsage(f"{text!r} names no market", str(unfit)) from None
 
 
 def _passes(analysis: Mapping[str, Any]) -> bool:

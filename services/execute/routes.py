@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.execute.config import ExecuteSettings
 from services.execute.facts import PRODUCER
@@ -25,17 +25,19 @@ from shared import ids
 from shared.clock import Clock
 from shared.codec import envelop
 from shared.errors import ExchangeUnavailable
-from shared.http_api import Actor, Problem, api_key_guard, json_response
+from shared.http_api import AnyActor, Problem, api_key_guard, json_response
+from shared.http_input import Number, Remark, SymbolName
 from shared.models import AnalysisCompleted, CloseRequested, Envelope, ManualTradeProposed, Message
 from shared.stream_processor import LatestTicks
 from shared.suggestions import did_you_mean, meant
 from shared.supervision import Done, attempt
+from shared.symbols import NoSymbol, symbol_of
 from shared.values import Action, CloseReason, Origin, Side, Signal
 
 ACTOR = "operator"
 MANUAL_STRATEGY = "manual"
 VENUE_CACHE = timedelta(seconds=1)
-SYMBOL_PATTERN = "^[A-Z0-9]{3,20}$"
+ORDERS_MAX = 500
 
 
 class LooksUp(ReadsAccount, ListsInstruments, Protocol):
@@ -43,18 +45,26 @@ class LooksUp(ReadsAccount, ListsInstruments, Protocol):
 
 
 class CloseBody(BaseModel):
-    """Which position to close."""
+    """Which position to close. An unknown field is passed over, unless it may be the symbol mistyped."""
 
-    symbol: str | None = Field(None, pattern=SYMBOL_PATTERN, description="Symbol; null closes all positions.")
-    reason: str = Field("", max_length=200, description="Why, for the record.")
+    model_config = ConfigDict(extra="allow")
+
+    symbol: SymbolName | None = Field(None, description="Symbol; null closes all positions.")
+    reason: Remark = Field("", description="Why, for the record; what is too long is cut.")
+
+    @model_validator(mode="after")
+    def _is_meant(self) -> Self:
+        if self.model_extra and "symbol" not in self.model_fields_set:
+            raise ValueError("name the symbol, or send symbol: null to close all positions")
+        return self
 
 
 class TradeBody(BaseModel):
     """A manual proposal; RISK sizes it and may refuse it."""
 
-    symbol: str = Field(pattern=SYMBOL_PATTERN)
+    symbol: SymbolName
     side: Side
-    confidence: Decimal = Field(Decimal("0.8"), ge=0, le=1)
+    confidence: Number = Field(Decimal("0.8"), ge=0, le=1)
 
 
 class ExecuteRoutes:
@@ -149,18 +159,18 @@ class ExecuteRoutes:
 
     async def orders(self, limit: int = 50) -> Response:
         """Return our newest orders."""
-        return json_response({"orders": await self._store.orders(max(1, limit))})
+        return json_response({"orders": await self._store.orders(min(max(1, limit), ORDERS_MAX))})
 
     async def price(self, symbol: str) -> Response:
         """Return the newest tick."""
-        tick = self._ticks.get(symbol.upper())
+        tick = self._ticks.get(_named(symbol))
         if tick is None:
             raise Problem(
                 404, "no price", f"{symbol} is not watched, or the market feed has not seen it yet."
             )
         return json_response(tick)
 
-    async def close(self, body: CloseBody, actor: Actor = ACTOR) -> Response:
+    async def close(self, body: CloseBody, actor: AnyActor = ACTOR) -> Response:
         """Stage a close request; it is carried out from the queue within moments, see `/closes/{request_id}`.
 
         A symbol that is neither held nor listed is refused: nothing would be closed, and nobody would know.
@@ -272,6 +282,13 @@ def _shown(entry: Entry, held: VenuePosition | None) -> dict[str, object]:
         "opened_at": _time(entry.first_fill_at),
         "protected_at": _time(entry.protected_at),
     }
+
+
+def _named(symbol: str) -> str:
+    try:
+        return symbol_of(symbol)
+    except NoSymbol as unfit:
+        raise Problem(422, "no symbol", str(unfit)) from None
 
 
 def _time(at: datetime | None) -> str | None:

@@ -42,7 +42,7 @@ class AlarmBook:
 
     async def note(self, webhook: AlertmanagerWebhook) -> None:
         """Keep what Alertmanager says of each alarm."""
-        for alert in webhook.alerts:
+        for alert in webhook.readable():
             if alert.status == "resolved":
                 await self._database.execute(_SQL["end"], _identity(alert))
             else:

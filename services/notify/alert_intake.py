@@ -5,12 +5,16 @@ Pure. It must never lose an alert for its form: what is too much is counted in o
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from shared.codec import envelop
+from shared.http_input import words
 from shared.models import AlertRaised, Envelope
+from shared.symbols import SYMBOL_CHARS_MAX
 from shared.values import Severity
 
 ALERTS_MAX = 50
@@ -37,6 +41,9 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 """Alertmanager's names are written `LikeThis`, our kinds like_this."""
 
 
+Words = Annotated[str, BeforeValidator(words(TEXT_CHARS_MAX))]
+
+
 class OwnAlert(BaseModel):
     """An alert in our own words."""
 
@@ -55,28 +62,38 @@ class OwnAlert(BaseModel):
     )
 
     severity: Severity
-    kind: str = Field(
-        min_length=1, max_length=KIND_CHARS_MAX, description="A stable name, such as disk_full."
+    kind: Annotated[str, BeforeValidator(words(KIND_CHARS_MAX))] = Field(
+        min_length=1, description="A stable name, such as disk_full."
     )
-    text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX, description="What happened and what to do.")
-    symbol: str | None = Field(None, max_length=40)
+    text: Annotated[str, BeforeValidator(words(TEXT_CHARS_MAX))] = Field(
+        min_length=1, description="What happened and what to do; what is too long is cut."
+    )
+    symbol: Annotated[str, BeforeValidator(words(SYMBOL_CHARS_MAX))] | None = None
 
 
 class AlertmanagerAlert(BaseModel):
     """One alert of an Alertmanager webhook; fields that are not told are ignored."""
 
     status: str = Field(pattern="^(firing|resolved)$")
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    starts_at: str = Field("", alias="startsAt")
-    fingerprint: str = ""
+    labels: dict[Words, Words] = {}
+    annotations: dict[Words, Words] = {}
+    starts_at: Words = Field("", alias="startsAt")
+    fingerprint: Words = ""
 
 
 class AlertmanagerWebhook(BaseModel):
-    """What Alertmanager posts to a webhook receiver (version 4)."""
+    """What Alertmanager posts to a webhook receiver (version 4); each alert is read by itself."""
 
     version: str
-    alerts: list[AlertmanagerAlert]
+    alerts: list[JsonValue]
+
+    def readable(self) -> list[AlertmanagerAlert]:
+        """Return the alerts that can be read: one that cannot takes no other with it."""
+        found = []
+        for raw in self.alerts:
+            with suppress(ValidationError):
+                found.append(AlertmanagerAlert.model_validate(raw))
+        return found
 
 
 def envelopes(body: OwnAlert | AlertmanagerWebhook, now: datetime) -> Iterator[Envelope]:
@@ -84,9 +101,10 @@ def envelopes(body: OwnAlert | AlertmanagerWebhook, now: datetime) -> Iterator[E
     if isinstance(body, OwnAlert):
         yield _own(body, now)
         return
-    for alert in body.alerts[:ALERTS_MAX]:
+    told = body.readable()[:ALERTS_MAX]
+    for alert in told:
         yield _from_alertmanager(alert, now)
-    rest = len(body.alerts) - ALERTS_MAX
+    rest = len(body.alerts) - len(told)
     if rest > 0:
         yield _own(
             OwnAlert(
@@ -119,7 +137,7 @@ def _from_alertmanager(alert: AlertmanagerAlert, now: datetime) -> Envelope:
         severity=Severity.INFO if is_over else told,
         kind=f"{name}{RESOLVED}" if is_over else name,
         text=words_of(alert),
-        symbol=alert.labels.get("symbol"),
+        symbol=alert.labels.get("symbol", "")[:SYMBOL_CHARS_MAX] or None,
     )
     identity = alert.fingerprint or repr(sorted(alert.labels.items()))
     period = str(int(now.timestamp()) // REPEAT_S)

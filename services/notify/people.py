@@ -3,13 +3,13 @@
 Pure. It must never grant more than the table says; a person without a role has none.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.symbols import NoSymbol, symbol_of
+
 ACTOR_CHARS_MAX = 64
-SYMBOL = re.compile(r"[A-Z0-9]{3,20}")
 
 
 class Door(StrEnum):
@@ -78,8 +78,11 @@ class Request:
 
 
 def is_symbol(text: str) -> bool:
-    """Tell whether a text typed by somebody has the form of a symbol, such as `BTCUSDT`."""
-    return SYMBOL.fullmatch(text) is not None
+    """Tell whether a text is a symbol as an exchange would spell it; which ones there are, lists say."""
+    try:
+        return symbol_of(text) == text
+    except NoSymbol:
+        return False
 
 
 ROLE_NEEDED: Mapping[Act, Role] = dict.fromkeys(Act, Role.OPERATOR)

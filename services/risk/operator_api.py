@@ -21,11 +21,15 @@ from services.risk.status import answer_of, status_of
 from shared.clock import Clock
 from shared.codec import encode_value
 from shared.http_api import Actor, Problem, api_key_guard, json_response
+from shared.http_input import Number, Reason, Remark, SymbolName
 from shared.market import Tick
+from shared.money import STORED_PLACES
+from shared.storable import without_surrogates
 from shared.values import Action, Origin, Side, Signal, TradingState
 
 ACTOR = "operator"
 ACT_DETAIL_BYTES_MAX = 8_000
+PRICE_MIN, PRICE_MAX = STORED_PLACES, Decimal(10) ** 12
 CHECK_ID = "check"
 """A check leaves no trace, so it needs no id of its own."""
 
@@ -46,13 +50,13 @@ class CheckBody(BaseModel):
         json_schema_extra={"example": {"symbol": "BTCUSDT", "action": "buy", "price": "60000"}},
     )
 
-    symbol: str = Field(pattern="^[A-Z0-9]{3,20}$")
+    symbol: SymbolName
     action: Literal["buy", "long", "sell", "short"]
-    confidence: Decimal = Field(Decimal("0.8"), ge=0, le=1)
-    price: Decimal | None = Field(
-        None, gt=0, description="Price the alert states; null skips the drift check."
+    confidence: Number = Field(Decimal("0.8"), ge=0, le=1)
+    price: Number | None = Field(
+        None, ge=PRICE_MIN, le=PRICE_MAX, description="Price the alert states; null skips the drift check."
     )
-    strategy: str = Field("check", max_length=100)
+    strategy: Remark = Field("check")
     alert_time: Annotated[datetime | None, AfterValidator(_aware)] = Field(
         None, description="When the alert was made; null: now."
     )
@@ -75,7 +79,7 @@ class UpdateBody(BaseModel):
     reset_baseline: bool = Field(
         False, description="Measure the day's loss and the drawdown from the equity of now on."
     )
-    reason: str = Field(min_length=1, max_length=500, description="Why; kept in the audit log.")
+    reason: Reason = Field(description="Why; kept in the audit log.")
 
 
 class ActBody(BaseModel):
@@ -96,7 +100,7 @@ class ActBody(BaseModel):
     detail: dict[str, JsonValue] = Field(
         description=f"To what; at most {ACT_DETAIL_BYTES_MAX} bytes of JSON."
     )
-    reason: str = Field(min_length=1, max_length=500, description="Why.")
+    reason: Reason = Field(description="Why.")
 
 
 class OperatorApi:
@@ -188,7 +192,8 @@ class OperatorApi:
 
     async def record_act(self, body: ActBody, actor: Actor = ACTOR) -> Response:
         """Append the act to the audit log; answered when it is committed."""
-        if len(encode_value(body.detail)) > ACT_DETAIL_BYTES_MAX:
+        detail = {name: without_surrogates(value) for name, value in body.detail.items()}
+        if len(encode_value(detail)) > ACT_DETAIL_BYTES_MAX:
             raise Problem(422, "detail too large", f"At most {ACT_DETAIL_BYTES_MAX} bytes of JSON are kept.")
-        await self._flow.record_act(actor, body.act, {**body.detail, "reason": body.reason})
+        await self._flow.record_act(actor, body.act, {**detail, "reason": body.reason})
         return json_response({"recorded": body.act}, HTTPStatus.CREATED)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.money import plain
+from shared.money import carried, plain
+from shared.symbols import NoSymbol, symbol_of
 from shared.values import RiskLevel, Value
 
 D = Decimal
@@ -179,7 +180,7 @@ def _decimal(name: str, text: str) -> Decimal:
     assert spec.high is not None
     if not number.is_finite() or not spec.low <= number <= spec.high:
         raise LimitFault(f"{name}: {text} is outside {plain(spec.low)}..{plain(spec.high)} {spec.unit}")
-    return number
+    return carried(number)
 
 
 def _integer(name: str, text: str) -> int:
@@ -189,8 +190,11 @@ def _integer(name: str, text: str) -> int:
     return int(number)
 
 
-def _symbols(_: str, text: str) -> tuple[str, ...]:
-    return tuple(sorted({part.strip().upper() for part in text.split(",") if part.strip()}))
+def _symbols(name: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(sorted({symbol_of(part) for part in text.split(",") if part.strip()}))
+    except NoSymbol as unfit:
+        raise LimitFault(f"{name}: {unfit}") from None
 
 
 def _choice(kind: type[StrEnum]) -> Callable[[str, str], StrEnum]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.notify.people import Act, Request, is_symbol
+from services.notify.people import Act, Request
+from shared.symbols import NoSymbol, symbol_of
 
 ARGUMENT_CHARS_MAX = 64
 ALL = "all"
@@ -104,8 +105,10 @@ def request_of(command: Command) -> Request | None:
 
 def bare_symbol(text: str) -> str | None:
     """Return a typed symbol as the exchange spells it (`binance:btcusdt.p` → `BTCUSDT`), or None."""
-    symbol = text.upper().rpartition(":")[2].removesuffix(".P").replace("/", "").replace("-", "")
-    return symbol if is_symbol(symbol) else None
+    try:
+        return symbol_of(text)
+    except NoSymbol:
+        return None
 
 
 def number_of(command: Command, ask: Ask) -> int | None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from services.notify.alert_intake import ALERTS_MAX, AlertmanagerWebhook, OwnAlert, envelopes
+from services.notify.alert_intake import ALERTS_MAX, TEXT_CHARS_MAX, AlertmanagerWebhook, OwnAlert, envelopes
+from shared import codec
 from shared.models import AlertRaised, Envelope
 from shared.values import Severity
 from tests.unit.notify.facts import NOON
@@ -94,9 +95,35 @@ def test_flood_of_one_webhook_is_folded_and_counted() -> None:
         {"severity": "loud", "kind": "x", "text": "y"},
         {"severity": "info", "kind": "", "text": "y"},
         {"severity": "info", "kind": "x", "text": "y", "extra": 1},
-        {"version": "4", "alerts": [{"status": "burning"}]},
+        {"version": "4", "alerts": "burning"},
     ],
 )
 def test_anything_else_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         BODY.validate_python(body)
+
+
+def test_alert_that_cannot_be_read_does_not_take_the_others_with_it() -> None:
+    found = facts_of(webhook(alert(), {"status": "burning"}, {"status": "firing", "labels": 5}, alert()))
+    assert [raised(each).kind for each in found] == ["queue_deep", "queue_deep", "alerts_folded"]
+    assert "2 more alerts" in raised(found[-1]).text
+
+
+NASTY = "a\0b\ud800c\x1bd"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"severity": "info", "kind": NASTY, "text": NASTY, "symbol": NASTY},
+        {"severity": "info", "kind": "x" * 500, "text": "y" * 50_000, "symbol": "z" * 500},
+        webhook(alert(labels={"alertname": NASTY, "symbol": NASTY}, annotations={"summary": NASTY})),
+        webhook(alert(fingerprint=NASTY, startsAt=NASTY)),
+    ],
+)
+def test_no_alert_is_lost_for_a_character_that_cannot_be_kept(body: dict[str, Any]) -> None:
+    (envelope,) = facts_of(body)
+    kept = codec.decode(codec.encode(envelope))
+    assert kept.payload == envelope.payload
+    assert b"\\u0000" not in codec.encode(envelope)
+    assert len(raised(envelope).text) <= TEXT_CHARS_MAX

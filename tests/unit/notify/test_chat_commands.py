@@ -64,7 +64,15 @@ def test_acts_and_what_they_are_about(command: Command, request_: Request | None
 
 
 @pytest.mark.parametrize(
-    ("typed", "symbol"), [("eth/usdt", "ETHUSDT"), ("eth", "ETH"), ("é", None), ("", None)]
+    ("typed", "symbol"),
+    [
+        ("eth/usdt", "ETHUSDT"),
+        ("eth", "ETH"),
+        ("binance:btcusdt.p", "BTCUSDT"),
+        ("币安人生usdt", "币安人生USDT"),
+        ("*", None),
+        ("", None),
+    ],
 )
 def test_symbols_are_read_as_people_write_them(typed: str, symbol: str | None) -> None:
     assert bare_symbol(typed) == symbol

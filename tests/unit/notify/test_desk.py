@@ -161,6 +161,11 @@ async def test_what_a_stranger_sends_is_cut_and_made_legible_before_it_is_kept(r
     assert what.startswith("login?")
 
 
-@pytest.mark.parametrize("text", ["btcusdt", "BTC", "BTCUSDT\n", "BTC USDT", "", "A" * 21, "BTC\0USDT"])
+@pytest.mark.parametrize("text", ["btcusdt", "BTC", "BTCUSDT\n", "BTC USDT", "", "A" * 41, "*", "BTC\0USDT"])
 def test_forms_of_symbols(text: str) -> None:
     assert is_symbol(text) == (text == "BTC")
+
+
+@pytest.mark.parametrize("text", ["WUSDT", "1000PEPEUSDT", "币安人生USDT", "BTCUSDT_260327", "A" * 40])
+def test_a_symbol_has_no_shape(text: str) -> None:
+    assert is_symbol(text)
