@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from infrastructure.nginx_lb.settings import FLOOD_BURST_S, FrontDoorSettings
 from infrastructure.templates import fill_template
 
-TEMPLATES = ("nginx.conf", "upstream.conf", "alert.conf", "public.conf", "dashboard.conf", "tls.conf")
+TEMPLATES = (
+    "nginx.conf",
+    "upstream.conf",
+    "problems.conf",
+    "alert.conf",
+    "public.conf",
+    "dashboard.conf",
+    "tls.conf",
+)
 TLS_TEMPLATE = "tls.conf"
 """Only written when there are certificates."""
 

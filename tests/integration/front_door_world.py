@@ -35,6 +35,9 @@ class StandIn:
             return await self._tell_events(request)
         self.requests.append(request)
         await self.thawed.wait()
+        if not self.status and request.transport is not None:  # hang up
+            request.transport.close()
+            return web.Response(status=500)
         return web.json_response({"answered_by": self.name}, status=self.status)
 
     async def _tell_events(self, request: web.Request) -> web.StreamResponse:

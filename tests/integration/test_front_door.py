@@ -21,7 +21,7 @@ from tests.integration.front_door_world import FrontDoor, StandIn, front_door, s
 from tests.servers import throwaway_stack
 
 LOG_TIMEOUT_S = 5.0
-BODY_LIMIT_BYTES = 16 * 1024
+BODY_LIMIT_BYTES = 64 * 1024
 TRADINGVIEW_PATIENCE_S = 3.0
 TOKEN = "a-token-nobody-may-read-in-a-log"
 
@@ -130,13 +130,33 @@ async def test_an_instance_gives_up_on_the_broker_before_the_front_door_gives_up
     assert longest_s < TRADINGVIEW_PATIENCE_S
 
 
-async def test_an_alert_that_is_too_long_is_refused_with_a_problem(door: FrontDoor) -> None:
-    answer = await door.client.post(
-        door.url("nginx", "/webhook/tradingview"), content=b"x" * (BODY_LIMIT_BYTES + 1)
-    )
+@pytest.mark.parametrize("port", ["nginx", "brain"])
+async def test_of_an_alert_that_is_too_long_the_service_sees_the_head_and_refuses_it(
+    door: FrontDoor, port: str
+) -> None:
+    """It knows whether the secret was right, and tells the trader."""
+    for stand_in in door.stand_ins.values():
+        stand_in.status = 413
+    for size in (BODY_LIMIT_BYTES + 1, 3_000_000):
+        answer = await door.client.post(
+            door.url(port, f"/webhook/tradingview/{TOKEN}"), content=b"x" * size, headers={"X-API-Key": "k"}
+        )
+        assert answer.status_code == 413
+    seen = [request for name in ("brain-0", "brain-1") for request in door.stand_ins[name].requests]
+    assert len(seen) == 2
+    for request in seen:
+        assert (request.method, request.path) == ("POST", f"/webhook/tradingview/{TOKEN}")
+        assert request.headers["X-Body-Too-Large"] == "1"
+        assert request.headers["X-API-Key"] == "k"
+        assert request.headers["X-Real-IP"] == "127.0.0.1"
+        assert not request.can_read_body
+
+
+@pytest.mark.parametrize("port", ["nginx", "risk"])
+async def test_what_is_too_long_for_another_address_stays_here(door: FrontDoor, port: str) -> None:
+    answer = await door.client.post(door.url(port, "/check"), content=b"x" * 3_000_000)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == 413
     assert not door.asked("brain")
 
 
@@ -162,6 +182,8 @@ async def test_a_token_in_the_path_or_query_is_never_logged(door: FrontDoor, por
     ]
     for path in paths:
         assert (await door.client.post(door.url(port, path), json={})).status_code == 200
+    for name in ("brain-0", "brain-1"):
+        door.stand_ins[name].status = 413
     too_long = await door.client.post(door.url(port, paths[0]), content=b"x" * (BODY_LIMIT_BYTES + 1))
     assert too_long.status_code == 413
     logged = f"{door.stack.ports.of(port)} POST /webhook/tradingview/*** 413 "

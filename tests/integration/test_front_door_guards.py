@@ -269,14 +269,22 @@ async def protocol_of(door: FrontDoor, context: ssl.SSLContext) -> str | None:
 
 async def test_plain_http_is_sent_on_to_tls_with_its_method_except_for_certificates(door: FrontDoor) -> None:
     base = f"http://127.0.0.1:{door.stack.ports.of('nginx_redirect')}"
-    moved = await door.client.post(f"{base}{WEBHOOK}?a=1", json={})
+    moved = await door.client.post(f"{base}/dashboard/login?a=1", json={})
     assert moved.status_code == 308
-    assert moved.headers["location"] == tls_url(door, f"{WEBHOOK}?a=1")
+    assert moved.headers["location"] == tls_url(door, "/dashboard/login?a=1")
     assert (await door.client.get(f"{base}/.well-known/acme-challenge/token")).text == "proof"
     assert (await door.client.get(f"{base}/.well-known/acme-challenge/../../key.pem")).status_code in {
         308,
         400,
     }
+
+
+async def test_an_alert_without_tls_is_refused_and_its_secret_not_sent_back(door: FrontDoor) -> None:
+    base = f"http://127.0.0.1:{door.stack.ports.of('nginx_redirect')}"
+    answer = await door.client.post(f"{base}{WEBHOOK}/a-secret-in-a-path", json={})
+    assert is_problem(answer, 403)
+    assert "a-secret" not in f"{answer.headers} {answer.text}"
+    assert not door.asked("brain")
 
 
 # --- streams ---
