@@ -1,7 +1,7 @@
 """BRAIN against real servers: what the webhook accepts is durable, answered once, ends once (P1, P2, P10)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ import pytest
 
 from services.brain.flow import BrainFlow
 from services.brain.housekeeping import Housekeeping
-from shared import topology
+from shared import codec, topology
 from shared.clock import ManualClock, utc_now
 from shared.models import (
     AlertRaised,
@@ -24,7 +24,8 @@ from shared.models import (
     OrderPlaced,
 )
 from shared.outbox import Outbox
-from shared.values import Action, CloseReason, Origin, Side
+from shared.story import tell
+from shared.values import Action, CloseReason, Origin, Severity, Side
 from tests.broker import Broker
 from tests.eventually import eventually
 from tests.integration.brain_world import WEBHOOK, World, all_at_once, world
@@ -331,3 +332,55 @@ async def test_message_of_a_wrong_kind_is_parked_and_stops_nobody(world: World, 
 
 async def _counts(world: World, table: str, rows: int) -> bool:
     return await world.count(table) >= rows
+
+
+NASTY = {
+    "volume": "1e-100",
+    "rsi": "0E-300",
+    "macd": "9" * 60,
+    "confidence": "1e-200",
+    "price": "0." + "3" * 900,
+    "timenow": "2026-01-31T12:00:00.123456789+13:45",
+    "comment": "a\0b \\u0000 \U0001f600 \x1b",
+    "deep": [[[{"\0": "\0"}]]],
+}
+
+
+@pytest.mark.parametrize("action", ["close", "buy"])
+async def test_what_is_accepted_is_read_and_kept_whatever_it_says(world: World, action: str) -> None:
+    async with world.brain() as client:
+        answer = await client.post(WEBHOOK, json=world.alert(**NASTY, action=action))
+        assert answer.status_code == (200 if action == "close" else 422)
+        if action == "buy":
+            fitting = {name: value for name, value in NASTY.items() if name != "macd"}
+            answer = await client.post(WEBHOOK, json=world.alert(**fitting, action=action))
+            assert answer.status_code == 200
+        signal_id = answer.json()["signal_id"]
+        await eventually(lambda: world.count("signals", f"signal_id = '{signal_id}'"))
+        told = (await client.get(f"/signals/{signal_id}")).json()
+        assert ("dropped" in told["signal"]) == (action == "close")
+
+
+@pytest.mark.parametrize("harm", [lambda body: body.replace(b'"45"', b'"1E-100"'), lambda body: body[:-30]])
+async def test_parked_signal_that_nobody_can_decode_has_an_outcome_and_a_story(
+    world: World, harm: Callable[[bytes], bytes]
+) -> None:
+    made = signal(f"unreadable {harm(b'x' * 40)!r}", rsi=Decimal(45))
+    async with world.brain() as client:
+        body = harm(codec.encode(received(made)))
+        await world.publisher.publish(topology.SIGNALS.name, "signal.process", body)
+        await eventually(lambda: world.count("outcomes", f"signal_id = '{made.signal_id}'"))
+        told = (await client.get(f"/signals/{made.signal_id}")).json()
+        assert (told["outcome"]["outcome"], told["outcome"]["reason"]) == ("failed", "parked")
+        assert (told["signal"]["symbol"], told["signal"]["action"]) == ("BTCUSDT", "unknown")
+        assert tell(told)
+
+
+async def test_refused_alert_with_the_right_secret_is_told(world: World) -> None:
+    async with world.brain() as client:
+        assert (await client.post(WEBHOOK, json=world.alert(symbol="*", action="close"))).status_code == 422
+        assert (await client.post(WEBHOOK, json=world.alert(symbol="*", secret="guess"))).status_code == 401
+        [told] = await eventually(lambda: world.about("alert-alert_refused"))
+        assert isinstance(told, AlertRaised)
+        assert (told.severity, told.kind) == (Severity.CRITICAL, "alert_refused")
+        assert "symbol came as '*'" in told.text
