@@ -3,7 +3,6 @@
 It must never decide anything about trading: that is what the services are for.
 """
 
-import time
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -14,22 +13,18 @@ from uuid import uuid4
 import typer
 from rich.markup import escape
 
-from scripts.phoenix_cli import care, insight, proposing
+from scripts.phoenix_cli import care, closing, insight, outcomes, proposing
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.config import config
 from scripts.phoenix_cli.dlq import dlq
 from scripts.phoenix_cli.drill import drill
-from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, Refused, WrongUsage
+from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
 from scripts.phoenix_cli.output import console, failures_told, print_json
 
-OUTCOME_WAIT_S = 10.0
-OUTCOME_POLL_S = 0.1
 WATCH_INTERVAL_S = 2.0
-HTTP_NOT_FOUND = 404
+REQUEST_PREFIX = "req-"
 REASON_DEFAULT = "command line"
-ALL = "all"
-GOOD_OUTCOMES = ("opened", "closed", "no_op")
 
 app = typer.Typer(
     help="Phoenix 95: what it does, why, and how to make it stop.",
@@ -40,6 +35,7 @@ app = typer.Typer(
 )
 care.add_to(app)
 proposing.add_to(app)
+closing.add_to(app)
 app.add_typer(config, name="config")
 app.add_typer(dlq, name="dlq")
 app.add_typer(drill, name="drill")
@@ -126,16 +122,23 @@ def positions(context: typer.Context, as_json: AsJson = False) -> None:
             print_json(document)
         else:
             console().print(insight.show_positions(document["positions"]))
+            console().print(insight.show_foreign(document))
 
 
 @app.command(epilog=EXIT_CODES_HELP)
 def why(
     context: typer.Context,
-    signal: Annotated[str, typer.Argument(help="Signal id, a unique front of one, or `last`.")],
+    signal: Annotated[
+        str, typer.Argument(help="Signal id, a unique front of one, `last`, or a close (req-…).")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Tell the story of a signal: every factor, gate, check, order, fill and fee."""
     with failures_told(as_json), _api(context) as api:
+        if signal.startswith(REQUEST_PREFIX):
+            request = api.get("execute", f"/closes/{signal}")
+            _print(as_json, request, "\n".join(closing.show_request(request)))
+            return
         document = insight.find_story(api, signal)
         if as_json:
             print_json(document)
@@ -165,32 +168,11 @@ def signal(
         if not wait:
             _print(as_json, answer, str(answer["signal_id"]))
             return
-        outcome = _await_outcome(api, str(answer["signal_id"]))
+        outcome = outcomes.await_outcome(api, str(answer["signal_id"]))
         words = f"{outcome['outcome']}: {outcome['reason']}" if outcome else "no outcome yet"
         _print(as_json, answer | {"outcome": outcome}, f"{answer['signal_id']}  {words}")
-        if outcome is None or outcome["outcome"] not in GOOD_OUTCOMES:
+        if outcome is None or outcome["outcome"] not in outcomes.GOOD:
             raise typer.Exit(ExitCode.REFUSED)
-
-
-@app.command(epilog=EXIT_CODES_HELP)
-def close(
-    context: typer.Context,
-    symbol: Annotated[str, typer.Argument(help="Such as BTCUSDT, or `all`.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the request.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Close the position of a symbol, or all positions, at the market."""
-    is_all = symbol.lower() == ALL
-    wanted = None if is_all else symbol.upper()
-    with failures_told(as_json), _api(context) as api:
-        if as_json and not yes:
-            raise WrongUsage("--json does not ask", "Add --yes to close without a question.")
-        if not yes:
-            typer.confirm(f"Close {'ALL positions' if is_all else wanted} at the market?", abort=True)
-        body: dict[str, Any] = {"symbol": wanted}
-        answer = api.post("execute", "/close", body | ({"reason": reason} if reason else {}))
-        _print(as_json, answer, f"close requested: {answer['request_id']}")
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -225,23 +207,8 @@ def migrate_database(context: typer.Context, as_json: AsJson = False) -> None:
 def _set_state(context: typer.Context, state: str, reason: str, as_json: bool) -> None:
     with failures_told(as_json), _api(context) as api:
         answer = api.post("risk", "/update", {"state": state, "reason": reason})
-        _print(as_json, answer, f"trading is {answer['state']}")
-
-
-def _await_outcome(api: Api, signal_id: str) -> dict[str, Any] | None:
-    """Return the outcome once there is one; None when there is none in time."""
-    deadline = time.monotonic() + OUTCOME_WAIT_S
-    while time.monotonic() < deadline:
-        try:
-            outcome: dict[str, Any] | None = api.get("brain", f"/signals/{signal_id}")["outcome"]
-        except Refused as refusal:
-            if refusal.status != HTTP_NOT_FOUND:
-                raise
-            outcome = None
-        if outcome is not None:
-            return outcome
-        time.sleep(OUTCOME_POLL_S)
-    return None
+        title, lines = insight.headline(insight.status(api))
+        _print(as_json, answer, "\n".join([f"trading is {answer['state']}", title, *lines]))
 
 
 def _print(as_json: bool, document: Any, words: str) -> None:

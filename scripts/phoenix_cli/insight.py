@@ -11,6 +11,8 @@ from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import Failure, Refused, Unreachable
 from scripts.phoenix_cli.installation import SERVICES
 from scripts.phoenix_cli.output import table
+from shared.headline import Situation, Tone, headline_of
+from shared.headline_words import ENGLISH
 from shared.story import Chapter, Mark, tell
 from shared.wording import money, percent, seconds, short
 
@@ -47,8 +49,20 @@ SIGNAL_COLUMNS = (
     ("score", "phoenix95_score"),
     ("final", "final_confidence"),
     ("outcome", "outcome"),
+    ("result", "result"),
     ("reason", "reason"),
 )
+ORDER_COLUMNS = (
+    ("symbol", "symbol"),
+    ("side", "side"),
+    ("type", "order_type"),
+    ("quantity", "quantity"),
+    ("price", "price"),
+    ("trigger", "trigger_price"),
+)
+FAULTS = {"risk": "account", "positions": "positions"}
+"""What the headline calls by the left name is missing under the right one."""
+TONE_COLOURS = {Tone.GOOD: "green", Tone.WARN: "yellow", Tone.BAD: "red", Tone.UNKNOWN: "yellow"}
 LIMIT_COLUMNS = (("limit", "name"), ("used", "used"), ("of", "limit"), ("unit", "unit"))
 QUEUE_COLUMNS = (("queue", "name"), ("depth", "depth"), ("consumers", "consumers"))
 
@@ -61,7 +75,8 @@ def status(api: Api) -> dict[str, Any]:
     """
     questions = {
         "account": lambda: api.get("risk", "/status"),
-        "positions": lambda: api.get("execute", "/positions")["positions"],
+        "held": lambda: api.get("execute", "/positions"),
+        "alarms": lambda: api.get("notify", "/alarms")["alarms"],
         "signals": lambda: api.get("brain", "/signals", limit=SIGNALS_SHOWN)["signals"],
         "queues": api.queues,
     }
@@ -80,6 +95,14 @@ def status(api: Api) -> dict[str, Any]:
             document[name] = None
         else:
             document[name] = answer.result()
+    held = document.pop("held") or {}
+    if "held" in document["missing"]:
+        document["missing"]["positions"] = document["missing"].pop("held")
+    document["positions"] = held.get("positions")
+    document["foreign_positions"] = held.get("foreign_positions") or []
+    document["foreign_orders"] = held.get("foreign_orders") or []
+    document["foreign_positions_seen_at"] = held.get("foreign_positions_seen_at")
+    document["headline"] = _headline_document(document)
     if not any(found["reached"] for found in readiness.values()):
         raise Unreachable(
             "Phoenix cannot be reached",
@@ -90,17 +113,19 @@ def status(api: Api) -> dict[str, Any]:
 
 def show_status(document: Mapping[str, Any]) -> RenderableType:
     """Return the status as a page."""
-    parts: list[RenderableType] = [
-        _services_line(name, found) for name, found in document["services"].items()
-    ]
+    title, lines = headline(document)
+    colour = TONE_COLOURS[headline_of(_situation(document)).tone]
+    parts: list[RenderableType] = [f"[bold {colour}]{escape(title)}[/]", *map(escape, lines), ""]
+    parts += [_services_line(name, found) for name, found in document["services"].items()]
     if document["account"] is not None:
         parts += _account(document["account"])
     if document["positions"] is not None:
-        parts += ["", show_positions(document["positions"])]
+        parts += ["", show_positions(document["positions"]), show_foreign(document)]
     if document["queues"] is not None:
         parts += ["", _queues(document["queues"])]
     if document["signals"] is not None:
-        parts += ["", _rows("Last signals", SIGNAL_COLUMNS, document["signals"])]
+        shown = [each | {"result": _result(each)} for each in document["signals"]]
+        parts += ["", _rows("Last signals", SIGNAL_COLUMNS, shown)]
     parts += [f"[yellow]{escape(name)}: {escape(why)}[/]" for name, why in document["missing"].items()]
     return Group(*parts)
 
@@ -116,6 +141,60 @@ def show_positions(positions: list[Mapping[str, Any]]) -> RenderableType:
         for each in map(dict, positions)
     ]
     return _rows("Positions", POSITION_COLUMNS, shown)
+
+
+def show_foreign(document: Mapping[str, Any]) -> RenderableType:
+    """Return what stands on the account and is not ours; nothing when there is none."""
+    parts: list[RenderableType] = []
+    positions, orders = document.get("foreign_positions") or [], document.get("foreign_orders") or []
+    if positions:
+        shown = [
+            each
+            | {name: short(each.get(name)) for name in COMPUTED_PRICES}
+            | {
+                "unrealised_pnl_usdt": money(each.get("unrealised_pnl_usdt"), sign=True),
+                "state": "has a stop" if each["has_stop"] else "NO STOP",
+                "signal_id": "not ours",
+            }
+            for each in map(dict, positions)
+        ]
+        parts += ["", _rows("Not ours: Phoenix neither protects nor closes it", POSITION_COLUMNS, shown)]
+    if orders:
+        parts += ["", _rows("Open orders that are not ours", ORDER_COLUMNS, orders)]
+    return Group(*parts)
+
+
+def headline(document: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return whether entries and exits are traded, and every reason with what to do."""
+    found = headline_of(_situation(document))
+    return ENGLISH.title(found), [f"  {line.what} {line.remedy}".rstrip() for line in ENGLISH.lines(found)]
+
+
+def _headline_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    found = headline_of(_situation(document))
+    return {
+        "title": ENGLISH.title(found),
+        "entries": found.entries,
+        "tone": found.tone,
+        "reasons": [
+            {"name": reason.name, "what": line.what, "remedy": line.remedy}
+            for reason, line in zip(found.reasons, ENGLISH.lines(found), strict=True)
+        ],
+    }
+
+
+def _situation(document: Mapping[str, Any]) -> Situation:
+    queues, missing = document["queues"], document["missing"]
+    dead = [one["depth"] or 0 for one in queues or () if one["name"].endswith(".dead")]
+    return Situation(
+        risk=document["account"],
+        readiness=document["services"],
+        positions=document["positions"],
+        foreign=document.get("foreign_positions") or [],
+        dead_letters=None if queues is None else sum(dead),
+        alarms=document.get("alarms") or [],
+        faults={name: missing.get(key, "") for name, key in FAULTS.items()},
+    )
 
 
 def find_story(api: Api, wanted: str) -> dict[str, Any]:
@@ -177,6 +256,16 @@ def _search(api: Api, wanted: str) -> str:
 
 def _starting_with(wanted: str, known: list[str]) -> list[str]:
     return [one for one in known if one.startswith((wanted, ID_PREFIX + wanted))]
+
+
+def _result(signal: Mapping[str, Any]) -> str:
+    """Return what became of a signal: its position, or what an exit brought."""
+    if signal.get("position") == "closed":
+        net = money(signal["net_pnl_usdt"], sign=True)
+        return f"{(signal['closed_reason'] or 'closed').replace('_', ' ')} {net}"
+    if signal.get("closed_trades"):
+        return f"closed {money(signal['realised_pnl_usdt'], sign=True)}"
+    return signal.get("position") or ""
 
 
 def _services_line(name: str, found: Mapping[str, Any]) -> str:

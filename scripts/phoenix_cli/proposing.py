@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.markup import escape
 
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import EXIT_CODES_HELP, ExitCode, WrongUsage
 from scripts.phoenix_cli.installation import find_installation
+from scripts.phoenix_cli.outcomes import GOOD, await_outcome
 from scripts.phoenix_cli.output import cell, console, failures_told, print_json, table
 from shared.symbols import NoSymbol, symbol_of
 from shared.wording import short
@@ -64,9 +66,12 @@ def trade(
     action: Annotated[Direction, typer.Argument(help="Which way.")],
     confidence: Confidence = CONFIDENCE_DEFAULT,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait for the outcome: 0 then means proposed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Propose a trade by hand. RISK sizes it and may refuse it; its story is told by `why`."""
+    """Propose a trade by hand. RISK sizes it and may refuse it; 0 means that the position is open."""
     with failures_told(as_json), Api(find_installation(context.obj)) as api:
         if as_json and not yes:
             raise WrongUsage("--json does not ask", "Add --yes to propose without a question.")
@@ -75,10 +80,17 @@ def trade(
             typer.confirm(f"Propose to {action.value} {market}?", abort=True)
         body = {"symbol": market, "side": SIDES[action], "confidence": str(confidence)}
         answer = api.post("execute", "/trade", body)
+        outcome = None if no_wait else await_outcome(api, str(answer["signal_id"]))
+        words = f"proposed: {answer['signal_id']}"
+        if not no_wait:
+            answer |= {"outcome": outcome}
+            words += f"  {outcome['outcome']}: {outcome['reason']}" if outcome else "  no outcome yet"
         if as_json:
             print_json(answer)
         else:
-            console().print(f"proposed: {answer['signal_id']}")
+            console().print(escape(words), soft_wrap=True)
+        if not no_wait and (outcome is None or outcome["outcome"] not in GOOD):
+            raise typer.Exit(ExitCode.REFUSED)
 
 
 def _market(text: str) -> str:

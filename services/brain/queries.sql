@@ -133,7 +133,7 @@ WITH forgotten AS (
 SELECT count(*) FROM forgotten
 
 -- name: recent_signals
-SELECT signals.signal_id, received_at, symbol, action, strategy, origin, confidence,
+SELECT signals.signal_id, received_at, signals.symbol, action, signals.strategy, origin, confidence,
        (analysis ->> 'phoenix95_score')::numeric AS phoenix95_score,
        (analysis ->> 'final_confidence')::numeric AS final_confidence,
        outcome, outcomes.reason,

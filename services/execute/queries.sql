@@ -233,12 +233,15 @@ ON CONFLICT (symbol, client_id) DO UPDATE SET
     trigger_price = EXCLUDED.trigger_price
 
 -- name: foreign_positions
-SELECT symbol, side, quantity, entry_price, mark_price, liquidation_price, leverage, margin_usdt, unrealised_pnl_usdt,
-       has_stop, stop_price, take_profit_price, first_seen_at
+SELECT symbol, side, trim_scale(quantity) AS quantity, trim_scale(entry_price) AS entry_price,
+       trim_scale(mark_price) AS mark_price, trim_scale(liquidation_price) AS liquidation_price, leverage,
+       trim_scale(margin_usdt) AS margin_usdt, trim_scale(unrealised_pnl_usdt) AS unrealised_pnl_usdt, has_stop,
+       trim_scale(stop_price) AS stop_price, trim_scale(take_profit_price) AS take_profit_price, first_seen_at
 FROM foreign_positions ORDER BY symbol, side LIMIT $1
 
 -- name: foreign_orders
-SELECT symbol, client_id, side, order_type, quantity, price, trigger_price, first_seen_at
+SELECT symbol, client_id, side, order_type, trim_scale(quantity) AS quantity, trim_scale(price) AS price,
+       trim_scale(trigger_price) AS trigger_price, first_seen_at
 FROM foreign_orders ORDER BY symbol, client_id LIMIT $1
 
 -- name: foreign_seen

@@ -10,6 +10,7 @@ from services.notify.people import Door, Request, Why
 from services.notify.report_rows import (
     Account,
     ClosedTrade,
+    ForeignPosition,
     OpenPosition,
     Period,
     PeriodResult,
@@ -260,6 +261,8 @@ class ReadsReports(Protocol):
     async def account(self) -> Account: ...
 
     async def positions(self) -> Sequence[OpenPosition]: ...
+
+    async def foreign_positions(self) -> Sequence[ForeignPosition]: ...
 
     async def trades(
         self, since: datetime, *, symbol: str | None = None, limit: int = ...

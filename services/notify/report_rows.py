@@ -79,6 +79,26 @@ class OpenPosition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForeignPosition:
+    """A position on the account that is not ours, as EXECUTE's keeper saw it at `seen_at`."""
+
+    symbol: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    liquidation_price: Decimal
+    leverage: int
+    margin_usdt: Decimal
+    unrealised_pnl_usdt: Decimal
+    has_stop: bool
+    stop_price: Decimal | None
+    take_profit_price: Decimal | None
+    first_seen_at: datetime
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClosedTrade:
     """A position whose books are closed; `net_usdt` = P&L − fees + funding."""
 

@@ -14,6 +14,7 @@ from services.notify.report_rows import (
     ClosedTrade,
     EquityPoint,
     Fill,
+    ForeignPosition,
     OpenPosition,
     Period,
     PeriodResult,
@@ -31,6 +32,7 @@ __all__ = [
     "ClosedTrade",
     "EquityPoint",
     "Fill",
+    "ForeignPosition",
     "OpenPosition",
     "Period",
     "PeriodResult",
@@ -61,6 +63,10 @@ class Reports:
     async def positions(self) -> Sequence[OpenPosition]:
         """Return the open positions, the oldest first."""
         return await self._rows(OpenPosition, "positions")
+
+    async def foreign_positions(self) -> Sequence[ForeignPosition]:
+        """Return what stands on the account and is not ours."""
+        return await self._rows(ForeignPosition, "foreign_positions", ROWS_MAX)
 
     async def trades(
         self, since: datetime, *, symbol: str | None = None, limit: int = ROWS_MAX

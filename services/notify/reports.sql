@@ -11,6 +11,11 @@ SELECT signal_id, strategy, symbol, side, quantity, entry_price, stop_price, tak
        risk_usdt, state, opened_at, protected_at
 FROM reporting.positions ORDER BY opened_at
 
+-- name: foreign_positions
+SELECT symbol, side, quantity, entry_price, mark_price, liquidation_price, leverage, margin_usdt, unrealised_pnl_usdt,
+       has_stop, stop_price, take_profit_price, first_seen_at, seen_at
+FROM reporting.foreign_positions ORDER BY symbol, side LIMIT $1
+
 -- name: trades
 SELECT signal_id, strategy, symbol, side, quantity, entry_price, exit_price, leverage, margin_usdt, pnl_usdt, fees_usdt,
        funding_usdt, net_usdt, reason, closed_by, opened_at, protected_at, closed_at

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.notify.chat.account_views import Document
 from services.notify.chat.commands import USAGE, Command, Press, button_data, request_of
 from services.notify.chat.reads import ChatReads, named
 from services.notify.chat.texts import Phrases
-from services.notify.chat.views import Document, pnl_of
+from services.notify.chat.views import pnl_of
 from services.notify.chat.vocabulary import Button, Place, Pressed, Reply
 from services.notify.desk import Desk
 from services.notify.desk_answers import Failed, Performed, Proposal, Refused
@@ -143,13 +144,16 @@ class ChatActs:
             if found is not None:
                 return Request(Act.CLOSE, found["symbol"]), Reply(self._close_question(found), within)
             if away is None:
-                return self._reads.not_open(request.symbol, positions)
+                return await self._reads.not_ours_or_open(request.symbol, positions)
             return request, Reply(self._say("propose_close_blind", symbol=request.symbol), within)
         if request.act is Act.CLOSE_ALL:
             if not positions and away is None:
-                return Reply(self._say("nothing_open"))
+                return await self._reads.nothing_open()
             question = self._close_all_question(positions)
-            return request, Reply(question, [*within, *(self._close_line(one) for one in positions)])
+            foreign, _ = await self._reads.foreign()
+            spared = ", ".join(f"{one['symbol']} {one['side']} {number(one['quantity'])}" for one in foreign)
+            note = (self._say("will_not_touch", positions=spared),) if spared else ()
+            return request, Reply(question, [*within, *(self._close_line(one) for one in positions), *note])
         return request, Reply(self._say(f"propose_{request.act}"), within)
 
     async def _now(self, request: Request, positions: Sequence[Document]) -> dict[str, object]:

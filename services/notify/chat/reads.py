@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.notify.chat.account_views import Document, close_request, foreign_position
 from services.notify.chat.commands import (
     DO,
     MENU,
@@ -25,12 +26,13 @@ from services.notify.chat.commands import (
     number_of,
 )
 from services.notify.chat.texts import Phrases
-from services.notify.chat.views import ChatViews, Document
+from services.notify.chat.views import ChatViews
 from services.notify.chat.vocabulary import Reply
 from services.notify.people import Person, Role
 from services.notify.ports import SERVICES, AsksServices, ReadsReports, ServiceFailure
 from services.notify.report_rows import Period
 from shared.clock import Clock
+from shared.headline import Headline, Situation, headline_of
 from shared.money import plain
 from shared.version import VERSION
 
@@ -43,6 +45,7 @@ PERIODS: Mapping[Ask, tuple[Period, int]] = {
 
 STRATEGIES_SHOWN = 20
 ID_FRONT = "sig-"
+REQUEST_FRONT = "req-"
 _ID = re.compile(r"[a-z0-9-]{1,60}")
 
 
@@ -105,10 +108,49 @@ class ChatReads:
         except ServiceFailure as failure:
             return [_as_document(asdict(one)) for one in await self._reports.positions()], failure.detail
 
+    async def foreign(self) -> tuple[Sequence[Document], Sequence[Document]]:
+        """Return the positions and the orders on the account that are not ours; EXECUTE's newest record of
+        the positions stands in while it does not answer.
+        """
+        try:
+            found = await self._services.get("execute", "/positions")
+            return found.get("foreign_positions") or (), found.get("foreign_orders") or ()
+        except ServiceFailure:
+            return [_as_document(asdict(one)) for one in await self._reports.foreign_positions()], ()
+
     async def _status(self, _: Command) -> Reply:
-        (risk, risk_away), (positions, marks_away) = await asyncio.gather(self._account(), self.positions())
-        reply = self._views.status(risk, positions, self._mode)
+        (risk, risk_away), (positions, marks_away), (foreign, _orders) = await asyncio.gather(
+            self._account(), self.positions(), self.foreign()
+        )
+        headline = await self._headline(None if risk_away else risk, risk_away, positions, foreign)
+        reply = self._views.status(risk, positions, foreign, headline, self._mode)
         return self._views.noted(reply, risk_away or marks_away)
+
+    async def _headline(
+        self,
+        risk: Document | None,
+        risk_fault: str | None,
+        positions: Sequence[Document],
+        foreign: Sequence[Document],
+    ) -> Headline:
+        readiness = await asyncio.gather(*(self._services.readiness(service) for service in SERVICES))
+        return headline_of(
+            Situation(
+                risk=risk,
+                readiness=dict(zip(SERVICES, readiness, strict=True)),
+                positions=positions,
+                foreign=foreign,
+                alarms=await self._alarms(),
+                faults={"risk": risk_fault or ""},
+            )
+        )
+
+    async def _alarms(self) -> Sequence[Document]:
+        try:
+            found: Sequence[Document] = (await self._services.get("notify", "/alarms"))["alarms"]
+        except ServiceFailure:
+            return ()  # its readiness says that it does not answer
+        return found
 
     async def _account(self) -> tuple[Document, str | None]:
         try:
@@ -128,8 +170,9 @@ class ChatReads:
         }
 
     async def _positions(self, _: Command) -> Reply:
-        positions, away = await self.positions()
-        return self._views.noted(self._views.positions(positions, self._clock()), away)
+        (positions, away), (foreign, orders) = await asyncio.gather(self.positions(), self.foreign())
+        reply = self._views.positions(positions, self._clock(), foreign, orders)
+        return self._views.noted(reply, away)
 
     async def _position(self, command: Command) -> Reply:
         symbol = bare_symbol(command.arguments[0]) if command.arguments else None
@@ -138,7 +181,7 @@ class ChatReads:
         positions, away = await self.positions()
         found = named(positions, symbol)
         if found is None:
-            return self.not_open(symbol, positions)
+            return await self.not_ours_or_open(symbol, positions)
         risk_usdt = {one.signal_id: one.risk_usdt for one in await self._reports.positions()}
         at_risk = risk_usdt.get(found["signal_id"])
         whole = dict(found) | {"risk_usdt": None if at_risk is None else plain(at_risk)}
@@ -150,11 +193,25 @@ class ChatReads:
         lines = (self._say("open_are", symbols=others),) if others else ()
         return Reply(self._say("not_open", symbol=symbol), lines)
 
+    async def not_ours_or_open(self, symbol: str, positions: Sequence[Document]) -> Reply:
+        """Return that no position of ours is open in a symbol, or the one there that is not ours."""
+        foreign, _ = await self.foreign()
+        other = named(foreign, symbol)
+        return self.not_open(symbol, positions) if other is None else foreign_position(other, self._say)
+
+    async def nothing_open(self) -> Reply:
+        """Return that nothing of ours is open, and what is open and not ours."""
+        foreign, orders = await self.foreign()
+        return self._views.positions((), self._clock(), foreign, orders)
+
     async def _why(self, command: Command) -> Reply:
         given = command.arguments[0].lower() if command.arguments else NEWEST
         if given == NEWEST:
             newest = await self._reports.newest_signal()
             found: Sequence[str] = () if newest is None else (newest,)
+        elif given.startswith(REQUEST_FRONT) and _ID.fullmatch(given):
+            path = f"/closes/{given}"
+            return close_request(await self._services.get("execute", path), self._say)
         elif _ID.fullmatch(given):
             front = given if given.startswith(ID_FRONT) else ID_FRONT + given
             found = await self._reports.find_signals(front)

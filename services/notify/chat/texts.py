@@ -6,11 +6,33 @@ The two tables have the same keys and placeholders; a test holds that. No rule l
 from collections.abc import Mapping
 from typing import Literal
 
-from services.notify.telling.languages import LANGUAGES, STORIES
+from services.notify.telling.languages import HEADLINES, LANGUAGES, STORIES
 
 Language = Literal["en", "ko"]
 
 EN: Mapping[str, str] = {
+    # --- what is not ours, what became of a signal ---
+    "state_is": "State {state}",
+    "not_ours": "not ours",
+    "not_ours_hint": "Opened outside Phoenix, which neither protects nor closes it.",
+    "no_stop": "NO STOP",
+    "foreign_orders": "Open orders that are not ours: {count}",
+    "will_not_touch": "Not touched, because not ours: {positions}",
+    "request_done": "Close of {what}: done",
+    "request_by": "asked for by {actor} at {at} UTC",
+    "nothing_was_open": "Nothing of ours was open there.",
+    "result_open": "open",
+    "result_unprotected": "open WITHOUT A STOP",
+    "result_closing": "closing",
+    "result_liquidation": "LIQUIDATED",
+    "result_adl": "deleveraged by the exchange",
+    "result_opened": "opened",
+    "result_closed": "closed",
+    "result_no_op": "changes nothing",
+    "result_rejected": "rejected",
+    "result_expired": "expired",
+    "result_failed": "failed",
+    "result_on_its_way": "under way",
     # --- what commands do, for the menu and /help ---
     "about_status": "State, equity, today",
     "about_positions": "Open positions",
@@ -53,9 +75,6 @@ EN: Mapping[str, str] = {
     "open_are": "Open: {symbols}",
     "none": "none",
     # --- answers ---
-    "state_ACTIVE": "🟢 ACTIVE: entries and exits are traded",
-    "state_REDUCING": "🟡 REDUCING: no entries, exits are traded",
-    "state_HALTED": "🔴 HALTED: no entries until /resume, exits are traded",
     "mode": "Mode {mode}",
     "equity": "Equity {equity} USDT",
     "today": "Today {pnl} USDT",
@@ -80,7 +99,6 @@ EN: Mapping[str, str] = {
     "liquidation_at": "Liquidation at {price}",
     "strategy_signal": "Strategy {strategy}, signal {signal}",
     "signals_title": "Newest signals",
-    "under_way": "under way",
     "scored": "score {score}, final {final}",
     "profit_title": "Last {days} days: {net} USDT",
     "trades_wins": "{trades} trades, {wins} won ({share} %)",
@@ -143,6 +161,28 @@ EN: Mapping[str, str] = {
 }
 
 KO: Mapping[str, str] = {
+    # --- what is not ours, what became of a signal ---
+    "state_is": "상태 {state}",
+    "not_ours": "Phoenix 포지션 아님",
+    "not_ours_hint": "Phoenix 밖에서 연 포지션: 보호하지도 청산하지도 않습니다.",
+    "no_stop": "손절 없음",
+    "foreign_orders": "Phoenix가 내지 않은 미체결 주문: {count}",
+    "will_not_touch": "Phoenix 포지션이 아니라 건드리지 않음: {positions}",
+    "request_done": "{what} 청산: 완료",
+    "request_by": "요청 {actor}, {at} UTC",
+    "nothing_was_open": "청산할 Phoenix 포지션이 없었습니다.",
+    "result_open": "보유 중",
+    "result_unprotected": "손절 없이 보유 중",
+    "result_closing": "청산 중",
+    "result_liquidation": "강제청산됨",
+    "result_adl": "거래소 자동 감축",
+    "result_opened": "진입함",
+    "result_closed": "청산됨",
+    "result_no_op": "변화 없음",
+    "result_rejected": "거절됨",
+    "result_expired": "만료됨",
+    "result_failed": "실패",
+    "result_on_its_way": "처리 중",
     "about_status": "상태, 자산, 오늘 손익",
     "about_positions": "보유 포지션",
     "about_position": "포지션 자세히",
@@ -181,9 +221,6 @@ KO: Mapping[str, str] = {
     "not_open": "{symbol} 보유 포지션이 없습니다.",
     "open_are": "보유 중: {symbols}",
     "none": "없음",
-    "state_ACTIVE": "🟢 ACTIVE: 진입과 청산 모두 거래",
-    "state_REDUCING": "🟡 REDUCING: 진입 중지, 청산만 거래",
-    "state_HALTED": "🔴 HALTED: /resume 전까지 진입 중단, 청산만 거래",
     "mode": "모드 {mode}",
     "equity": "자산 {equity} USDT",
     "today": "오늘 {pnl} USDT",
@@ -208,7 +245,6 @@ KO: Mapping[str, str] = {
     "liquidation_at": "강제청산가 {price}",
     "strategy_signal": "전략 {strategy}, 신호 {signal}",
     "signals_title": "최근 신호",
-    "under_way": "진행 중",
     "scored": "점수 {score}, 최종 {final}",
     "profit_title": "최근 {days}일: {net} USDT",
     "trades_wins": "거래 {trades}건, 수익 {wins}건 ({share} %)",
@@ -278,6 +314,7 @@ class Phrases:
         self._table = TABLES[language]
         self.units = LANGUAGES[language].units
         self.story = STORIES[language]
+        self.headline = HEADLINES[language]
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a sentence with its values filled in; an unknown key is a `KeyError`."""

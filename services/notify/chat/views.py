@@ -7,20 +7,28 @@ that was missed into one that was reached.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
-from typing import Any
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
+from services.notify.chat.account_views import (
+    SIDES,
+    Document,
+    foreign_lines,
+    in_words,
+    order_lines,
+    price_text,
+    result_line,
+    short_foreign,
+)
 from services.notify.chat.commands import Ask, Press, button_data
 from services.notify.chat.texts import Phrases
 from services.notify.chat.vocabulary import Button, Reply, fits_button
 from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult, Totals
 from services.notify.telling.message_format import short_id
+from shared.headline import Headline, Situation, Tone, Weight, headline_of
 from shared.money import ZERO
 from shared.story import Chapter, Line, Mark, tell
 from shared.values import Side, liquidation_danger
 from shared.wording import DASH, cents, duration, money, number, percent, signed
-
-Document = Mapping[str, Any]
 
 WHY_LINES_WHOLE = 3
 """A chapter of the story with more lines than this is shown by what changed or failed and its last words."""
@@ -29,12 +37,9 @@ SIGNAL_BUTTONS_MAX = 5
 POSITION_BUTTONS_MAX = 8
 SCORE_STEP = Decimal("0.001")
 AGE_STEP = Decimal("0.1")
-PRICE_DIGITS = 7
-"""A mark comes with eight places; these many digits are read, and cents where the price is larger."""
-PRICE_PLACES = 2
 
-_SIDES = {"long": "▲", "short": "▼"}
 _MARKS = {Mark.NONE: "", Mark.GOOD: "✓ ", Mark.CHANGED: "≈ ", Mark.BAD: "✗ "}
+_TONES = {Tone.GOOD: "🟢", Tone.WARN: "🟡", Tone.BAD: "🔴", Tone.UNKNOWN: "⚪"}
 _FRACTION = ("fraction", "share")
 
 
@@ -48,28 +53,48 @@ class ChatViews:
         """Return a length of time in its two largest units."""
         return duration(length, self._say.units)
 
-    def status(self, risk: Document, positions: Sequence[Document], mode: str) -> Reply:
-        """Return the account, the day and the state at one look."""
+    def status(
+        self,
+        risk: Document,
+        positions: Sequence[Document],
+        foreign: Sequence[Document],
+        headline: Headline,
+        mode: str,
+    ) -> Reply:
+        """Return whether trades are made, why not, the account and the day at one look."""
         say = self._say
         lines = [
+            *(f"▪ {line.what} {line.remedy}".rstrip() for line in say.headline.lines(headline)),
             say("equity", equity=money(risk["equity_usdt"])),
             self._today(risk),
             say("free", available=money(risk["available_usdt"])),
             say("drawdown", drawdown=percent(risk["drawdown"])),
             say("open_count", count=len(positions)),
             *(self._short(one) for one in positions),
+            *(short_foreign(one, say) for one in foreign),
             say("mode", mode=mode) + " · " + self._age(risk["snapshot_age_s"]),
         ]
-        return Reply(say(f"state_{risk['state']}"), lines, (self._refresh(Ask.STATUS),))
+        title = f"{_TONES[headline.tone]} {say.headline.title(headline)}"
+        return Reply(title, lines, (self._refresh(Ask.STATUS),))
 
-    def positions(self, positions: Sequence[Document], now: datetime) -> Reply:
-        """Return every open position in a few lines, with its buttons."""
-        if not positions:
-            return Reply(self._say("nothing_open"), (), (self._refresh(Ask.POSITIONS),))
+    def positions(
+        self,
+        positions: Sequence[Document],
+        now: datetime,
+        foreign: Sequence[Document] = (),
+        orders: Sequence[Document] = (),
+    ) -> Reply:
+        """Return every open position in a few lines, with its buttons; then what is not ours."""
         lines: list[str] = []
         for one in positions:
             lines += [self._name(one), *self._prices(one), self._held(one, now), ""]
-        title = self._say("positions_title", count=len(positions), pnl=money(pnl_of(positions), sign=True))
+        for one in foreign:
+            lines += [short_foreign(one, self._say), *foreign_lines(one, self._say), ""]
+        lines += order_lines(orders, self._say)
+        title = self._say("nothing_open")
+        if positions:
+            pnl = money(pnl_of(positions), sign=True)
+            title = self._say("positions_title", count=len(positions), pnl=pnl)
         rows = [self._position_buttons(one) for one in positions[:POSITION_BUTTONS_MAX]]
         return Reply(title, lines[:-1], (*rows, self._refresh(Ask.POSITIONS)))
 
@@ -101,9 +126,9 @@ class ChatViews:
             return Reply(self._say("no_signals"))
         lines: list[str] = []
         for one in signals:
-            ended = self._say("under_way") if one.outcome is None else f"{one.outcome}: {_words(one.reason)}"
+            ended = result_line(one, self._say)
             lines.append(
-                f"{one.received_at:%d. %H:%M} {_SIDES.get(one.action, '■')} {one.symbol} {one.action}"
+                f"{one.received_at:%d. %H:%M} {SIDES.get(one.action, '■')} {one.symbol} {one.action}"
             )
             lines.append(f"   {ended}")
             if one.phoenix95_score is not None and one.final_confidence is not None:
@@ -170,7 +195,13 @@ class ChatViews:
             for one in risk["limits"]
             if one["used"] is not None
         ]
-        return Reply(self._say("risk_title"), [self._say(f"state_{risk['state']}"), *lines])
+        refused = headline_of(Situation(risk=risk, readiness={}, positions=()))
+        blocks = [
+            f"▪ {line.what} {line.remedy}"
+            for reason, line in zip(refused.reasons, self._say.headline.lines(refused), strict=True)
+            if reason.weight is Weight.BLOCK
+        ]
+        return Reply(self._say("risk_title"), [self._say("state_is", state=risk["state"]), *blocks, *lines])
 
     def limits(self, risk: Document) -> Reply:
         """Return every limit in force."""
@@ -214,25 +245,25 @@ class ChatViews:
     def _short(self, one: Document) -> str:
         pnl = money(one["unrealised_pnl_usdt"], sign=True)
         warning = "" if one["protected_at"] else " ⚠"
-        return f"{_SIDES[one['side']]} {one['symbol']} {pnl}{warning}"
+        return f"{SIDES[one['side']]} {one['symbol']} {pnl}{warning}"
 
     def _name(self, one: Document) -> str:
         pnl = money(one["unrealised_pnl_usdt"], sign=True)
-        return f"{_SIDES[one['side']]} {one['symbol']} {one['side']} {number(one['quantity'])}  {pnl} USDT"
+        return f"{SIDES[one['side']]} {one['symbol']} {one['side']} {number(one['quantity'])}  {pnl} USDT"
 
     def _prices(self, one: Document) -> list[str]:
-        entry, mark = _price(one["entry_price"]), one["mark_price"]
+        entry, mark = price_text(one["entry_price"]), one["mark_price"]
         lines = [
             self._say("at_entry", entry=entry)
             if mark is None
-            else self._say("at", entry=entry, mark=_price(mark)),
+            else self._say("at", entry=entry, mark=price_text(mark)),
             self._say("stop_target", stop=self._level(one, "stop"), target=self._level(one, "take_profit")),
         ]
         return lines if one["protected_at"] else [*lines, self._say("unprotected")]
 
     def _level(self, one: Document, name: str) -> str:
         price = one[f"{name}_price"]
-        return self._say("none") if price is None else _price(price)
+        return self._say("none") if price is None else price_text(price)
 
     def _liquidation(self, one: Document) -> list[str]:
         price = one.get("liquidation_price")
@@ -240,8 +271,8 @@ class ChatViews:
             return []
         danger = danger_of(one)
         if danger is None:
-            return [self._say("liquidation_at", price=_price(price))]
-        return [self._say("liquidation", price=_price(price), danger=percent(str(danger), 0))]
+            return [self._say("liquidation_at", price=price_text(price))]
+        return [self._say("liquidation", price=price_text(price), danger=percent(str(danger), 0))]
 
     def _held(self, one: Document, now: datetime) -> str:
         opened_at = one["opened_at"]
@@ -313,22 +344,9 @@ def _limit(one: Document, key: str) -> str:
 
 
 def _limit_name(one: Document) -> str:
-    return _words(one["name"].removesuffix("_s").removesuffix("_max"))
-
-
-def _price(text: str | None) -> str:
-    if text is None:
-        return DASH
-    price = Decimal(text)
-    digits = max(PRICE_DIGITS, price.adjusted() + 1 + PRICE_PLACES)
-    whole, _, places = number(str(Context(prec=digits).plus(price))).partition(".")
-    return f"{int(whole):,}" + (f".{places}" if places else "")
+    return in_words(one["name"].removesuffix("_s").removesuffix("_max"))
 
 
 def _score(value: Decimal) -> str:
     """Return a score cut short, never rounded up: 0.8499 did not reach a gate of 0.85."""
     return str(value.quantize(SCORE_STEP, ROUND_DOWN))
-
-
-def _words(name: str | None) -> str:
-    return (name or DASH).replace("_", " ")

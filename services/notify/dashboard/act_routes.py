@@ -99,7 +99,7 @@ class ActRoutes:
         return visitor, form
 
     async def _dialog(self, request: Request, proposal: Proposal) -> Response:
-        await self._sources.look(NEEDED)
+        await self._sources.look((*NEEDED, "foreign"))
         now, t = self._clock(), self._t(request)
         account = self._sources.account.seen.value
         seen = [getattr(self._sources, name).seen for name in NEEDED]
@@ -110,7 +110,11 @@ class ActRoutes:
             replies.language_of(request, self._language),
             title=acting.title_of(asked, t),
             lines=acting.consequences(
-                asked, views.held(self._sources, now) or (), account.equity_usdt if account else None, t
+                asked,
+                views.held(self._sources, now) or (),
+                self._sources.foreign.seen.value or (),
+                account.equity_usdt if account else None,
+                t,
             ),
             stale_since=t("stale_numbers", age=_oldest(ages)) if ages else None,
             seconds=int(CONFIRM_WITHIN_S),

@@ -11,6 +11,7 @@ from services.notify.dashboard import figures, numerals
 from services.notify.dashboard.figures import PositionFigures
 from services.notify.desk_answers import Failed, Performed, Refused
 from services.notify.people import Act, Request
+from services.notify.report_rows import ForeignPosition
 from shared.wording import DASH
 
 Translator = Callable[..., str]
@@ -40,9 +41,24 @@ def look_of(act: Act) -> str:
 
 
 def consequences(
+    request: Request,
+    positions: Sequence[PositionFigures],
+    foreign: Sequence[ForeignPosition],
+    equity_usdt: Decimal | None,
+    t: Translator,
+) -> Sequence[str]:
+    """Return in numbers what will happen, and for a close what of the account it will not touch."""
+    lines = _consequences(request, positions, equity_usdt, t)
+    spared = [each for each in foreign if request.symbol in (None, each.symbol)]
+    if request.act not in (Act.CLOSE, Act.CLOSE_ALL) or not spared:
+        return lines
+    names = ", ".join(f"{each.symbol} {t(each.side)} {numerals.quantity(each.quantity)}" for each in spared)
+    return [*lines, t("will_not_touch", positions=names)]
+
+
+def _consequences(
     request: Request, positions: Sequence[PositionFigures], equity_usdt: Decimal | None, t: Translator
 ) -> Sequence[str]:
-    """Return in numbers what will happen."""
     match request.act:
         case Act.CLOSE:
             return _closing([each for each in positions if each.held.symbol == request.symbol], t)

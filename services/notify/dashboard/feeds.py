@@ -89,7 +89,8 @@ class Feeds:
         return next((each for each in held if each.symbol == symbol), None)
 
     def _levels(self, held: OpenPosition) -> Mapping[str, float | None]:
-        mark = (self._sources.marks.seen.value or {}).get(held.signal_id)
+        seen = self._sources.marks.seen.value
+        mark = seen.marks.get(held.signal_id) if seen else None
         levels = {
             "entry": held.entry_price,
             "stop": held.stop_price,

@@ -83,6 +83,19 @@ class LimitFigures:
         return "full" if self.used >= self.limit else "near" if self.share >= NEARLY_FULL else "ok"
 
 
+@dataclass(frozen=True)
+class AtExchange:
+    """What EXECUTE tells of the exchange: our positions' marks by signal id, and orders that are not ours."""
+
+    marks: Mapping[str, Mark]
+    foreign_orders: Sequence[Mapping[str, Any]] = ()
+
+
+def at_exchange(document: Mapping[str, Any]) -> AtExchange:
+    """Return what EXECUTE's `/positions` tells of the exchange."""
+    return AtExchange(marks_of(document), document.get("foreign_orders") or ())
+
+
 def marks_of(document: Mapping[str, Any]) -> Mapping[str, Mark]:
     """Return EXECUTE's marks by signal id."""
     return {

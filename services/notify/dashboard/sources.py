@@ -16,10 +16,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from services.notify.dashboard.figures import Mark, marks_of
+from services.notify.alarms import Alarm, AlarmBook
+from services.notify.dashboard.figures import AtExchange, at_exchange
 from services.notify.desk_store import DeskStore
 from services.notify.ports import SERVICES
-from services.notify.reports import Account, OpenPosition, Reports, SignalLine, Totals
+from services.notify.reports import Account, ForeignPosition, OpenPosition, Reports, SignalLine, Totals
 from services.notify.service_client import ServiceClient
 from services.notify.store import NotificationStore
 from shared import topology
@@ -32,6 +33,8 @@ T = TypeVar("T")
 ASK_TIMEOUT_S = 4.0
 FRESH_S = 5.0
 """What is older is marked with its age."""
+TRUSTED_S = 15.0
+"""What is older is not taken for what is true now: three times the slowest interval."""
 QUICKLY_S = 0.9
 SLOWLY_S = 5.0
 FAILED_PAUSE_S = 3.0
@@ -57,6 +60,11 @@ class Seen(Generic[T]):
     def age_s(self, now: datetime) -> float | None:
         """Return how old the value is; None when there is none."""
         return None if self.at is None else max(0.0, (now - self.at).total_seconds())
+
+    def trusted(self, now: datetime, age_s_max: float = TRUSTED_S) -> T | None:
+        """Return the value if it may be taken for what is true now, else None."""
+        age_s = self.age_s(now)
+        return self.value if self.fault is None and age_s is not None and age_s <= age_s_max else None
 
     def is_stale(self, now: datetime) -> bool:
         """Tell whether this may not be shown as what is true now."""
@@ -137,7 +145,11 @@ class Sources:
         # RISK's decision is as old as our look at it, the amounts beside it as old as their snapshot.
         self.state: Source[Account] = Source(self.reports.account, QUICKLY_S, clock)
         self.positions: Source[Sequence[OpenPosition]] = Source(self.reports.positions, QUICKLY_S, clock)
-        self.marks: Source[Mapping[str, Mark]] = Source(self._ask_marks, QUICKLY_S, clock)
+        self.foreign: Source[Sequence[ForeignPosition]] = Source(
+            self.reports.foreign_positions, QUICKLY_S, clock, self._foreign_as_of
+        )
+        self.marks: Source[AtExchange] = Source(self._ask_marks, QUICKLY_S, clock)
+        self.alarms: Source[Sequence[Alarm]] = Source(AlarmBook(database).active, QUICKLY_S, clock)
         self.risk: Source[Mapping[str, Any]] = Source(self._ask_risk, QUICKLY_S, clock)
         self.today: Source[Totals] = Source(self._ask_today, SLOWLY_S, clock)
         self.signals: Source[Sequence[SignalLine]] = Source(self._ask_signals, QUICKLY_S, clock)
@@ -181,8 +193,12 @@ class Sources:
     async def _ask_signals(self) -> Sequence[SignalLine]:
         return await self.signals_like(None, None)
 
-    async def _ask_marks(self) -> Mapping[str, Mark]:
-        return marks_of(await self._services.get("execute", "/positions"))
+    async def _ask_marks(self) -> AtExchange:
+        return at_exchange(await self._services.get("execute", "/positions"))
+
+    def _foreign_as_of(self, found: Sequence[ForeignPosition]) -> datetime | None:
+        """Return when EXECUTE looked; who looks for none is told by the headline whether it looks at all."""
+        return found[0].seen_at if found else self._clock()
 
     async def _ask_risk(self) -> Mapping[str, Any]:
         return await self._services.get("risk", "/status")

@@ -14,6 +14,9 @@ from services.notify.dashboard import figures
 from services.notify.dashboard.figures import PositionFigures
 from services.notify.dashboard.sources import Sources
 from services.notify.ports import SERVICES
+from services.notify.report_rows import OpenPosition
+from services.notify.telling.languages import HEADLINES
+from shared.headline import Headline, Situation, headline_of
 from shared.money import ZERO
 from shared.values import OutcomeKind
 
@@ -69,8 +72,42 @@ def held(sources: Sources, now: datetime) -> Sequence[PositionFigures] | None:
     record = sources.positions.seen.value
     if record is None:
         return None
-    marks = sources.marks.seen.value or {}
+    seen = sources.marks.seen.value
+    marks = seen.marks if seen else {}
     return [figures.figures_of(each, marks.get(each.signal_id), now) for each in record]
+
+
+def headline_at(sources: Sources, now: datetime) -> Headline:
+    """Return the headline from what the sources have seen; what is too old is not known."""
+    positions, queues = sources.positions.seen.trusted(now), sources.queues.seen.trusted(now)
+    faults = {
+        "risk": sources.risk.seen.fault,
+        "readiness": sources.readiness.seen.fault,
+        "positions": sources.positions.seen.fault,
+    }
+    return headline_of(
+        Situation(
+            risk=sources.risk.seen.trusted(now),
+            readiness=sources.readiness.seen.trusted(now),
+            positions=None if positions is None else [_as_document(each) for each in positions],
+            foreign=[
+                {"symbol": each.symbol, "has_stop": each.has_stop}
+                for each in sources.foreign.seen.value or ()
+            ],
+            dead_letters=None if queues is None else sum(queue.dead for queue in queues),
+            alarms=[alarm._asdict() for alarm in sources.alarms.seen.value or ()],
+            faults={name: fault or "no fresh answer" for name, fault in faults.items()},
+        )
+    )
+
+
+def _as_document(held: OpenPosition) -> Mapping[str, Any]:
+    return {"symbol": held.symbol, "protected_at": held.protected_at, "state": held.state}
+
+
+def _status(sources: Sources, view: View, now: datetime) -> Mapping[str, Any]:
+    headline, words = headline_at(sources, now), HEADLINES[view.language]
+    return {"headline": headline, "title": words.title(headline), "reasons": words.lines(headline)}
 
 
 def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
@@ -97,12 +134,26 @@ def _account(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
 
 
 def _positions(sources: Sources, _view: View, now: datetime) -> Mapping[str, Any]:
-    return {"positions": held(sources, now)}
+    seen = sources.marks.seen.value
+    return {
+        "positions": held(sources, now),
+        "foreign": sources.foreign.seen.value or (),
+        "foreign_is_old": sources.foreign.seen.trusted(now) is None,
+        "foreign_orders": seen.foreign_orders if seen else (),
+    }
 
 
 def _holding(sources: Sources, view: View, now: datetime) -> Mapping[str, Any]:
     here = [each for each in held(sources, now) or [] if each.held.symbol == view.symbol]
-    return {"holding": here[0] if here else None}
+    seen = sources.marks.seen.value
+    return {
+        "holding": here[0] if here else None,
+        "foreign": [each for each in sources.foreign.seen.value or () if each.symbol == view.symbol],
+        "foreign_is_old": sources.foreign.seen.trusted(now) is None,
+        "foreign_orders": [
+            each for each in (seen.foreign_orders if seen else ()) if each["symbol"] == view.symbol
+        ],
+    }
 
 
 def _exposure(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any]:
@@ -139,15 +190,16 @@ def _services(sources: Sources, _view: View, _now: datetime) -> Mapping[str, Any
     return {"services": SERVICES, "versions": sources.versions.seen.value or {}}
 
 
-STATUS = Part("status", ("state",))
+STATUS = Part("status", ("state", "risk", "readiness", "positions", "foreign", "queues", "alarms"), _status)
 PARTS: Mapping[Page, Sequence[Part]] = {
     Page.OVERVIEW: (
         STATUS,
         Part("account", ("account", "positions", "marks", "risk", "today"), _account),
-        Part("positions", ("positions", "marks"), _positions),
+        Part("alarms", ("alarms",)),
+        Part("positions", ("positions", "marks", "foreign"), _positions),
         Part("newest", ("signals",)),
     ),
-    Page.CHART: (STATUS, Part("holding", ("positions", "marks"), _holding)),
+    Page.CHART: (STATUS, Part("holding", ("positions", "marks", "foreign"), _holding)),
     Page.SIGNALS: (STATUS, Part("stream", ())),
     Page.RISK: (
         STATUS,

@@ -109,6 +109,8 @@ RISK_STATUS = {
     "drawdown": "0.0",
     "limits": [{"name": "positions", "used": "1", "limit": "10", "unit": "positions"}],
     "reservations": [],
+    "entries_blocked_by": [],
+    "market": {"symbols": 1, "fresh": 1, "stale": []},
 }
 POSITION = {
     "signal_id": facts.SIGNAL_ID,
@@ -141,6 +143,25 @@ SIGNAL_ROW = {
     "outcome": "opened",
     "reason": "protected",
 }
+CLOSE_DONE: dict[str, Any] = {
+    "request_id": "close-1",
+    "symbol": "BTCUSDT",
+    "requested_by": "operator",
+    "requested_at": "2026-11-20T12:00:00Z",
+    "positions": [
+        {
+            "signal_id": facts.SIGNAL_ID,
+            "symbol": "BTCUSDT",
+            "side": "long",
+            "state": "closed",
+            "quantity": "0.15000000",
+            "exit_price": "50100.00000000",
+            "net_pnl_usdt": "8.97000000",
+        }
+    ],
+    "state": "done",
+    "still_open": [],
+}
 READY = {"ready": True, "mode": "paper", "dependencies": {"postgresql": "ok"}}
 
 
@@ -165,6 +186,8 @@ class PhoenixStandIn:
             "POST /update": (200, RISK_STATUS),
             "POST /audit": (201, {"recorded": "dlq"}),
             "POST /close": (202, {"request_id": "close-1"}),
+            "GET /closes/close-1": (200, CLOSE_DONE),
+            "GET /alarms": (200, {"alarms": []}),
             "POST /webhook/tradingview": (
                 200,
                 {"status": "accepted", "signal_id": facts.SIGNAL_ID},

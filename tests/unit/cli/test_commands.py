@@ -120,7 +120,7 @@ def test_waiting_for_the_outcome_decides_the_exit_code(
 def test_waiting_ends_when_no_outcome_comes(
     run: Run, phoenix: PhoenixStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.phoenix_cli.app.OUTCOME_WAIT_S", 0.3)
+    monkeypatch.setattr("scripts.phoenix_cli.outcomes.WAIT_S", 0.3)
     del phoenix.answers[STORY_ROUTE]
     result = run("signal", "BTCUSDT", "buy", "--wait")
     assert result.exit_code == 1
@@ -183,7 +183,7 @@ def test_close_asks_first_and_no_means_no(run: Run, phoenix: PhoenixStandIn) -> 
 def test_close_all_without_a_question(run: Run, phoenix: PhoenixStandIn) -> None:
     result = run("close", "all", "--yes", "--reason", "storm", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"request_id": "close-1"}
+    assert json.loads(result.stdout)["outcome"]["state"] == "done"
     assert phoenix.bodies("POST /close") == [{"symbol": None, "reason": "storm"}]
 
 

@@ -18,7 +18,7 @@ from services.notify.chat.vocabulary import Place, Pressed, Reply
 from services.notify.desk import Desk
 from services.notify.people import Door, Person, Role
 from services.notify.ports import ServiceFailure
-from services.notify.report_rows import ClosedTrade, OpenPosition
+from services.notify.report_rows import ClosedTrade, ForeignPosition, OpenPosition
 from shared.clock import ManualClock
 from shared.errors import DatabaseUnavailable
 from tests.integration.chat_samples import POSITION
@@ -84,6 +84,9 @@ class Records:
         if self.services_are_away:
             raise AWAY
         return {"positions": self.live}
+
+    async def foreign_positions(self) -> Sequence[ForeignPosition]:
+        return ()
 
     async def positions(self) -> Sequence[OpenPosition]:
         return []

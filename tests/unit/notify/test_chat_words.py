@@ -31,7 +31,6 @@ NOTIFY = Path(__file__).parent.parent.parent.parent / "services" / "notify"
 SAID_BY_NAME = (
     {f"about_{name}" for name in MENU}
     | {f"why_{why}" for why in Why}
-    | {f"state_{state}" for state in ("ACTIVE", "REDUCING", "HALTED")}
     | {f"propose_{act}" for act in Act}
     | {f"means_{act}" for act in DO}
     | {f"{ask}_title" for ask in (Ask.DAILY, Ask.WEEKLY, Ask.MONTHLY)}
@@ -202,7 +201,7 @@ def test_limits_are_read_in_their_units_and_an_age_is_not_rounded_below_its_limi
         {"name": "leverage_max", "used": None, "limit": "20", "unit": "x"},
     ]
     views = ChatViews(Phrases("en"))
-    document = {"state": "HALTED", "profile": "mission", "limits": limits}
+    document = {"state": "ACTIVE", "entries_blocked_by": [], "profile": "mission", "limits": limits}
     assert views.risk(document).lines[1:] == [
         "account data age: 10.1 s of 10 s",
         "daily loss: 0.03 % of 5.00 %",

@@ -11,11 +11,12 @@ from services.notify.dashboard.rendering import FOLDER
 from services.notify.dashboard.texts import ENGLISH, translator
 from services.notify.dashboard.texts_ko import KOREAN
 from services.notify.people import Act, Role, Why
+from services.notify.report_rows import HARD_ENDS, POSITION_WORDS
 from shared.story import Mark
 from shared.values import Action, TradingState
 
+RESULTS = {*views.OUTCOMES, *HARD_ENDS, *(name for name, _ in POSITION_WORDS.values())}
 COMPOSED: Mapping[str, Iterable[str]] = {
-    "about_": TradingState,
     "state_": TradingState,
     "confirm_": Act,
     "danger_": Danger,
@@ -23,6 +24,8 @@ COMPOSED: Mapping[str, Iterable[str]] = {
     "may_": Role,
     "mode_": ("paper", "demo", "live"),
     "outcome_": views.OUTCOMES,
+    "result_": RESULTS,
+    "entries_": ("refused", "unknown"),
     "page_": views.Page,
     "span_": ("1d", "1w", "1m"),
     "limit_": ("near", "full"),
