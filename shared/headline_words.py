@@ -91,6 +91,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
     ),
     "free_balance": ("The free balance is {measured}.", "Close a position, or transfer more."),
     "account_empty": ("The account is empty: {measured}.", "Transfer USDT to the futures wallet."),
+    "disk_space_low": (
+        "A disk is nearly full: {measured} free, {limit} are needed.",
+        "Make room there; entries are traded again at once (TROUBLESHOOTING).",
+    ),
     "account_data_stale": (
         "The account was last reported {measured} ago; the limit is {limit}.",
         "EXECUTE reports it every few seconds: is it running, and does the exchange answer? " + LOOK,

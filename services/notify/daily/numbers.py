@@ -37,6 +37,7 @@ class DailyNumbers:
         extremes = [Trade(**row) for row in await self._database.fetch(_SQL["extremes"], since, until)]
         outcomes = await self._database.fetch(_SQL["outcomes"], since, until, OUTCOMES_MAX)
         positions = await self._reports.positions()
+        foreign = await self._reports.foreign_positions()
         account = await self._reports.account()
         equity = await self._reports.equity(since, until, CURVE_POINTS)
         return DayNumbers(
@@ -50,6 +51,7 @@ class DailyNumbers:
             paid_in_usdt=paid_in_over(equity),
             drawdown=drawdown_at_end(equity, account),
             positions=[(one.symbol, one.side) for one in positions],
+            foreign=[(one.symbol, one.side, one.has_stop) for one in foreign],
             state=account.state,
         )
 

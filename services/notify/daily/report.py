@@ -54,6 +54,8 @@ class DayNumbers:
     positions: Sequence[tuple[str, str]]
     """Symbol and side of what is open now."""
     state: str
+    foreign: Sequence[tuple[str, str, bool]] = ()
+    """Symbol and side of what is open now and not ours, and whether a stop stands for it."""
 
 
 def due_day(now: datetime, at: str) -> date | None:
@@ -114,6 +116,7 @@ def _values(day: date, numbers: DayNumbers, words: Language) -> dict[str, str]:
         "paid_in": signed(numbers.paid_in_usdt) if numbers.paid_in_usdt else "",
         "drawdown": "–" if numbers.drawdown is None else format((numbers.drawdown * 100).quantize(CENT), "f"),
         "positions": _positions(numbers.positions, words),
+        "foreign": _foreign(numbers.foreign, words),
         "unprotected": ""
         if numbers.unprotected_s_max is None
         else format(max(ZERO, numbers.unprotected_s_max).quantize(CENT), "f"),
@@ -139,6 +142,17 @@ def _signals(outcomes: Sequence[tuple[str, str, int]], words: Language) -> str:
     ]
     reasons = ", ".join(f"{count} {words.reason(reason)}" for reason, count in why[:REASONS_MAX])
     return f"{sums} ({reasons})" if reasons else sums
+
+
+def _foreign(positions: Sequence[tuple[str, str, bool]], words: Language) -> str:
+    named = [
+        f"{symbol} {words.sides[Side(side)]}{'' if has_stop else ' ⚠ ' + words.phrases['no_stop']}"
+        for symbol, side, has_stop in positions[:POSITIONS_MAX]
+    ]
+    rest = len(positions) - len(named)
+    if rest:
+        named.append(words.phrases["more_parts"].format(count=rest))
+    return ", ".join(named)
 
 
 def _positions(positions: Sequence[tuple[str, str]], words: Language) -> str:

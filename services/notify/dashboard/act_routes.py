@@ -13,7 +13,7 @@ from services.notify.dashboard.rendering import Rendering
 from services.notify.dashboard.sources import Sources
 from services.notify.dashboard.texts import translator
 from services.notify.desk import Desk
-from services.notify.desk_answers import Proposal, Refused
+from services.notify.desk_answers import Performed, Proposal, Refused
 from services.notify.desk_store import CONFIRM_WITHIN_S
 from services.notify.people import Act, Why, is_symbol
 from services.notify.people import Request as Asked
@@ -72,6 +72,10 @@ class ActRoutes:
         visitor, form = found
         result = await self._desk.confirm(visitor.person, form.get("token", ""))
         status = FORBIDDEN if isinstance(result, Refused) else 200
+        if isinstance(result, Performed) and result.reference:
+            outcome = await self._sources.close_outcome(result.reference)
+            if outcome is not None:
+                return self._toast(request, acting.closed(result, outcome, self._t(request)))
         return self._toast(request, acting.told(result, self._t(request)), status)
 
     async def withdraw(self, request: Request) -> Response:

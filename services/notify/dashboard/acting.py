@@ -3,9 +3,10 @@
 Pure but for the texts it is given. It must never act; the desk does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from services.notify.dashboard import figures, numerals
 from services.notify.dashboard.figures import PositionFigures
@@ -101,6 +102,24 @@ def _closing_all(positions: Sequence[PositionFigures], t: Translator) -> Sequenc
 def _result(positions: Sequence[PositionFigures], t: Translator) -> str:
     pnl = figures.total_unrealised(positions)
     return t("will_result", pnl=DASH if pnl is None else numerals.usdt(pnl, sign=True))
+
+
+def closed(done: Performed, outcome: Mapping[str, Any], t: Translator) -> Told:
+    """Return what became of a close: what is closed with its result, what is still open."""
+    nets = [_net(each) for each in outcome["positions"] if each["state"] == "closed"]
+    values = {
+        "what": title_of(done.request, t),
+        "closed": ", ".join(nets) or DASH,
+        "reference": done.reference,
+    }
+    if outcome["state"] != "done":
+        return Told(t("work_pending", open=", ".join(outcome["still_open"]) or DASH, **values), "bad")
+    return Told(t("work_done" if nets else "work_nothing", **values), "good" if nets else "changed")
+
+
+def _net(closed_one: Mapping[str, Any]) -> str:
+    net = closed_one["net_pnl_usdt"]
+    return f"{closed_one['symbol']} {DASH if net is None else numerals.usdt(Decimal(net), sign=True)}"
 
 
 def told(result: Performed | Failed | Refused, t: Translator) -> Told:

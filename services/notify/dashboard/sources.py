@@ -42,6 +42,9 @@ FAILED_PAUSE_S = 3.0
 SIGNALS_SHOWN = 60
 NOTIFICATIONS_SHOWN = 25
 ACTS_SHOWN = 40
+CLOSE_WAIT_S = 4.0
+"""An operator who closed waits this long for the outcome; later the positions tell it."""
+CLOSE_LOOK_S = 0.2
 SYMBOLS_MAX = 500
 PRICES_MAX = 50
 """Symbols whose charts are open at the same time."""
@@ -179,6 +182,21 @@ class Sources:
     async def story(self, signal_id: str) -> Mapping[str, Any]:
         """Return BRAIN's story of a signal; raises `ServiceFailure`."""
         return await self._services.get("brain", f"/signals/{quote(signal_id, safe='')}")
+
+    async def close_outcome(self, request_id: str) -> Mapping[str, Any] | None:
+        """Return what became of a close once it is done, or how it stands after `CLOSE_WAIT_S`; None when
+        nobody tells.
+        """
+        deadline_s = time.monotonic() + CLOSE_WAIT_S
+        found: Mapping[str, Any] | None = None
+        while True:
+            match await attempt(self._services.get("execute", f"/closes/{quote(request_id, safe='')}")):
+                case Done(answer):
+                    found = answer
+            is_done = found is not None and found.get("state") == "done"
+            if is_done or time.monotonic() >= deadline_s:
+                return found
+            await asyncio.sleep(CLOSE_LOOK_S)
 
     async def price(self, symbol: str) -> Mapping[str, Any] | None:
         """Return the newest tick of a symbol, asked at most once in `QUICKLY_S`; None when there is none."""

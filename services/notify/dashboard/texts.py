@@ -235,6 +235,9 @@ ENGLISH: Mapping[str, str] = {
     "will_result": "Result as things stand: {pnl} USDT before fees.",
     "withdrawn": "Cancelled: {what}.",
     "won": "{wins} won",
+    "work_done": "Done: {what}. Net {closed} USDT.",
+    "work_nothing": "{what}: there was no position of ours to close.",
+    "work_pending": "Asked for: {what} ({reference}). NOT CLOSED YET: {open}. Closed: {closed}.",
     "work_asked": "Asked for: {what} ({reference}). Watch the positions.",
     "stale_numbers": "These numbers are {age} old: what really happens may differ.",
 }

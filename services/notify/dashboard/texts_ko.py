@@ -219,5 +219,8 @@ KOREAN: Mapping[str, str] = {
     "will_result": "현재 기준 결과: 수수료 전 {pnl} USDT.",
     "withdrawn": "취소됨: {what}.",
     "won": "수익 {wins}건",
+    "work_done": "완료: {what}. 순손익 {closed} USDT.",
+    "work_nothing": "{what}: 청산할 Phoenix 포지션이 없었습니다.",
+    "work_pending": "요청함: {what} ({reference}). 아직 열려 있음: {open}. 청산됨: {closed}.",
     "work_asked": "요청함: {what} ({reference}). 포지션을 확인하세요.",
 }

@@ -41,6 +41,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "entries_per_minute_max": ("1분간 진입 {measured}건, 한도 {limit}.", "잠시 후 다시 진입합니다."),
     "free_balance": ("사용 가능한 잔고 {measured}.", "포지션을 청산하거나 입금하세요."),
     "account_empty": ("계좌가 비어 있습니다: {measured}.", "선물 지갑으로 USDT를 이체하세요."),
+    "disk_space_low": (
+        "디스크 공간 부족: 남은 공간 {measured}, 필요 {limit}.",
+        "공간을 확보하면 바로 다시 진입합니다(TROUBLESHOOTING).",
+    ),
     "account_data_stale": (
         "계좌 정보가 {measured} 전 것입니다. 한도 {limit}.",
         "EXECUTE가 실행 중이고 거래소가 응답하는지 확인하세요. " + LOOK,

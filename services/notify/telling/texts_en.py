@@ -80,6 +80,7 @@ ENGLISH = Language(
                 "Equity {equity} USDT ({equity_change} %), drawdown {drawdown} %",
                 "Deposits and withdrawals {paid_in} USDT",
                 "Open: {positions}",
+                "Open and not ours: {foreign}",
                 "Longest without a stop {unprotected} s",
                 "Trading is {state}",
             ),
@@ -239,6 +240,7 @@ ENGLISH = Language(
         "day_loss": "{loss} % of the day's equity is lost, the limit is {limit} %. From the limit on no entry"
         " is taken until midnight UTC.",
         "report_title": "Equity, 30 days",
+        "no_stop": "no stop",
         "unshowable": "A message could not be shown here. The dashboard has it: page System, Messages.",
         "barred": "{channel} takes no messages: {why}. Let the bot back in (unblock it, add it to the group,"
         " give it the right to write, or name an open topic as `id/topic`), or correct the setting"

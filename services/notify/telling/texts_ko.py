@@ -78,6 +78,7 @@ KOREAN = Language(
                 "자산 {equity} USDT ({equity_change} %), 낙폭 {drawdown} %",
                 "입출금 {paid_in} USDT",
                 "보유: {positions}",
+                "Phoenix 밖에서 연 포지션: {foreign}",
                 "손절 없이 있던 최장 시간 {unprotected}초",
                 "거래 상태: {state}",
             ),
@@ -261,6 +262,7 @@ KOREAN = Language(
         "day_loss": "오늘 자산의 {loss} %를 잃었습니다. 한도는 {limit} %입니다."
         " 한도에 닿으면 UTC 자정까지 진입하지 않습니다.",
         "report_title": "자산, 30일",
+        "no_stop": "손절 없음",
         "unshowable": "여기에 표시할 수 없는 메시지가 있습니다. 대시보드의 시스템 페이지를 보세요.",
         "barred": "{channel} 채널이 메시지를 받지 않습니다: {why}. 봇 차단을 풀거나 그룹에 다시 추가하고 쓰기"
         " 권한을 주거나, 열린 토픽을 `번호/토픽`으로 지정하거나, {setting} 설정을 고쳐 주세요. 대기 중인"
