@@ -130,7 +130,12 @@ def create_app(runtime: Runtime, title: str, description: str) -> FastAPI:
     async def ready() -> Response:
         found = await runtime.readiness()
         is_ready = all(answer == "ok" for answer in found.values())
-        told = {"ready": is_ready, "mode": runtime.mode, "dependencies": found}
+        told = {
+            "ready": is_ready,
+            "mode": runtime.mode,
+            "dependencies": found,
+            "degraded": runtime.degraded(),
+        }
         return json_response(told, 200 if is_ready else 503)
 
     @app.get("/metrics", summary="Prometheus metrics of this instance", tags=["process"])

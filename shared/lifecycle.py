@@ -63,6 +63,8 @@ class Runtime:
     mode: str = "paper"
     host: str = field(default_factory=socket.gethostname)
     pings: dict[str, Ping] = field(default_factory=dict)
+    notes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    """What is worth a look though the process is ready: a part of its work that it goes on without."""
     stopping: bool = False
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     _drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -144,6 +146,11 @@ class Runtime:
     def _look_at_loops(self) -> str:
         lost = [task.get_name() for task, pulse in self._loops.items() if task.done() or pulse.is_overdue]
         return f"lost: {', '.join(sorted(lost))}" if lost else "ok"
+
+    def degraded(self) -> dict[str, str]:
+        """Return what the process goes on without, by name; empty when there is nothing."""
+        found = {name: note() for name, note in self.notes.items()}
+        return {name: said for name, said in found.items() if said is not None}
 
     async def keep_asking(self) -> None:
         """Loop: look at readiness, so that its metric is true also where nobody asks for `/ready`."""

@@ -2,15 +2,46 @@
 
 Modules that measure import the metric from here; nobody else defines one. Counters and histograms add up over
 replicas (`sum`). What a replica knows only of itself is a gauge that `max` makes right; where it is `sum` or
-`min`, the help says so. Each process shows every metric without labels, most of them at 0: a query names the
-service that it means. Labels are names from our own tables, never text from outside.
+`min`, the help says so. A counter stands at 0 in every process; a gauge is absent until somebody has measured
+it, for a zero that nobody measured is a lie. Labels are names from our own tables, never text from outside.
 """
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+import prometheus_client
+from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client.samples import Sample
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double each counter, and no query of ours reads them
+
+
+class Gauge(prometheus_client.Gauge):
+    """A gauge that is absent until it is set for the first time, and after it was forgotten."""
+
+    _is_known = False
+
+    def set(self, value: float) -> None:
+        """Set it; from now on it is shown."""
+        super().set(value)
+        self._is_known = True
+
+    def inc(self, amount: float = 1) -> None:
+        """Raise it; from now on it is shown."""
+        super().inc(amount)
+        self._is_known = True
+
+    def dec(self, amount: float = 1) -> None:
+        """Lower it; from now on it is shown."""
+        super().dec(amount)
+        self._is_known = True
+
+    def forget(self) -> None:
+        """Show nothing any more: what it was is not known to be so now."""
+        self._is_known = False
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return super()._child_samples() if self._is_known else ()
+
 
 _FAST_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -162,6 +193,11 @@ EXCHANGE_SECONDS = Histogram(
 EXCHANGE_ERRORS = Counter(
     "phoenix_exchange_errors_total", "Exchange errors by our own classification.", ["operation", "kind"]
 )
+EXCHANGE_ROWS_UNREAD = Counter(
+    "phoenix_exchange_rows_unread_total",
+    "Rows of the exchange's lists that could not be read and were set aside, by operation.",
+    ["operation"],
+)
 EXCHANGE_BUDGET_USED = Gauge(
     "phoenix_exchange_budget_used",
     "Request weight and orders used in the exchange's current window, by budget.",
@@ -228,6 +264,12 @@ FEED_RECONNECTS = Counter(
 )
 FEED_STALE = Gauge("phoenix_feed_stale", "1 while a market stream is silent for too long.", ["stream"])
 
+SYMBOL_LEFT_OUT = Gauge(
+    "phoenix_feed_symbol_left_out",
+    "1 for a symbol that is to be watched and cannot be: not listed, not trading, unreadable.",
+    ["symbol"],
+)
+
 NOTIFICATIONS_SENT = Counter(
     "phoenix_notifications_sent_total", "Notifications delivered, by channel.", ["channel"]
 )
@@ -267,7 +309,7 @@ TRADE_FUNDING_USDT = Counter(
     "phoenix_trade_funding_usdt_total", "Funding of closed trades, USDT, received and paid apart.", ["sign"]
 )
 
-# Shown by the keeper, who takes the snapshot; every other replica shows zero, or no series at all.
+# Shown by the keeper, who takes the snapshot; every other replica shows no series at all.
 EXPOSURE_USDT = Gauge(
     "phoenix_exposure_usdt", "Notional of the open positions, USDT; sum over replicas.", ["side"]
 )

@@ -27,7 +27,7 @@ Stop everything with ./scripts/stop.sh"""
 
 
 WATCHED = """\
-  Metrics and alerts        {prometheus}/graph  {prometheus}/alerts  {alertmanager}
+  Metrics and alarms        {prometheus}/  ("Alerts" in its menu)
 """
 
 
@@ -48,7 +48,6 @@ def summary(layout: Layout, settings: Mapping[str, str], ports: Ports, *, is_wat
     """Return the addresses of the running system and an alert to paste."""
     watched = WATCHED.format(
         prometheus=f"http://127.0.0.1:{ports.of('prometheus')}",
-        alertmanager=f"http://127.0.0.1:{ports.of('alertmanager')}",
     )
     return SUMMARY.format(
         mode=settings["PHOENIX_MODE"],

@@ -36,8 +36,8 @@ def show(snapshot: AccountSnapshot) -> None:
 
 
 def forget() -> None:
-    """Show nothing: another replica keeps the account now."""
+    """Show nothing: another replica keeps the account now. Nothing is not zero."""
     metrics.EXPOSURE_USDT.clear()
     metrics.LIQUIDATION_DANGER_RATIO.clear()
     for gauge in (metrics.MARGIN_USED_USDT, metrics.UNREALISED_PNL_USDT, metrics.POSITIONS_WITHOUT_STOP):
-        gauge.set(0)
+        gauge.forget()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
-from services.execute import venue_parse
+from services.execute import listing, venue_parse, venue_rows
 from services.execute.ccxt_venue import make_venue
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
@@ -32,7 +32,8 @@ from services.execute.venue import (
     VenuePosition,
     VenueTrade,
 )
-from services.execute.venue_calls import VenueCalls
+from services.execute.venue_calls import VenueCalls, read_list
+from services.execute.venue_streams import VenueStreams
 from shared import metrics
 from shared.errors import ExchangeUnavailable, OperatorNeeded
 from shared.market import Bar, Instrument
@@ -48,14 +49,13 @@ INCOME_KEPT = timedelta(days=89)
 CLOSE_TIMEOUT_S = 3.0
 
 
-class BinanceClient:
+class BinanceClient(VenueStreams):
     """Orders, positions and account of one Binance USD-M futures account."""
 
     def __init__(self, settings: ExchangeSettings, venue: Any = None) -> None:
         self._settings = settings
         self.venue = make_venue(settings) if venue is None else venue
-        self._markets_loading = asyncio.Lock()
-        self._calls = VenueCalls(self.venue)
+        super().__init__(self.venue, VenueCalls(self.venue))
         self._call, self._find = self._calls.call, self._calls.find
         self.clock = self._calls.clock
 
@@ -106,24 +106,27 @@ class BinanceClient:
         """Return how far our clock is ahead of the exchange's, as last measured."""
         return self.clock.ahead()
 
-    async def load_markets(self) -> None:
-        """Load ccxt's market table, which its streams need."""
-        async with self._markets_loading:
-            await self._calls.translated("markets", self.venue.load_markets(), is_read=True)
-
     # --- market data ---
 
     async def instruments(self) -> tuple[Instrument, ...]:
         """Return what can be traded, with filters, brackets and our fee."""
+        return tuple((await self.listing()).instruments.values())
+
+    async def listing(self) -> listing.Listing:
+        """Return what can be traded, and of what cannot, why.
+
+        Raises:
+            ExchangeUnavailable: no answer, or one that names no contract that trades.
+        """
         info = await self._rules()
         brackets = await self._call("brackets", self.venue.fapiPrivateGetLeverageBracket, is_read=True)
+        symbol = listing.a_symbol(info)
+        if symbol is None:
+            raise ExchangeUnavailable("it lists no perpetual contract that trades")
         fee = await self._call(
-            "fee",
-            self.venue.fapiPrivateGetCommissionRate,
-            {"symbol": info["symbols"][0]["symbol"]},
-            is_read=True,
+            "fee", self.venue.fapiPrivateGetCommissionRate, {"symbol": symbol}, is_read=True
         )
-        return venue_parse.instruments(info, brackets, Decimal(str(fee["takerCommissionRate"])))
+        return listing.read_listing(info, brackets, Decimal(str(fee["takerCommissionRate"])))
 
     async def _rules(self) -> Any:
         """Read the exchange's rules, and heed the budgets that they grant."""
@@ -149,7 +152,8 @@ class BinanceClient:
             {"symbol": symbol, "interval": "1m", "limit": limit + 1},
             is_read=True,
         )
-        return tuple(venue_parse.bar(row) for row in rows[:-1])  # the last one is still open
+        found = read_list("bars", rows[:-1], venue_parse.bar)  # the last one is still open
+        return found.values
 
     # --- orders ---
 
@@ -269,28 +273,39 @@ class BinanceClient:
         """Return the standing conditional orders: of one symbol (weight 1), or all (weight 40)."""
         params = {} if symbol is None else {"symbol": symbol}
         rows = await self._call("open_algos", self.venue.fapiPrivateGetOpenAlgoOrders, params, is_read=True)
-        return tuple(venue_parse.algo_report(row) for row in rows)
+        found = read_list("open_algos", rows, venue_parse.algo_report)
+        return found.values
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
         """Return all open ordinary orders."""
         rows = await self._call("open_orders", self.venue.fapiPrivateGetOpenOrders, is_read=True)
-        return tuple(venue_parse.order_report(row) for row in rows)
+        found = read_list("open_orders", rows, venue_parse.order_report)
+        return found.values
 
     # --- account ---
 
     async def positions(self, symbol: str | None = None) -> tuple[VenuePosition, ...]:
-        """Return the open positions."""
+        """Return the open positions: of one symbol, or all that can be read.
+
+        Raises:
+            ExchangeUnavailable: asked for one symbol, and what it holds cannot be read: that is not "flat".
+        """
+        found = await self.holdings(symbol)
+        if symbol is not None and found.bad:
+            raise ExchangeUnavailable(f"the position cannot be read: {venue_rows.told(found.bad)}")
+        return found.values
+
+    async def holdings(self, symbol: str | None = None) -> venue_rows.Rows[VenuePosition]:
+        """Return the open positions, and which rows may be one and cannot be read."""
         params = {} if symbol is None else {"symbol": symbol}
         rows = await self._call("positions", self.venue.fapiPrivateV3GetPositionRisk, params, is_read=True)
-        parsed = (venue_parse.position(row) for row in rows)
-        return tuple(each for each in parsed if each is not None)
+        found = read_list("positions", rows, venue_parse.position)
+        return venue_rows.Rows(tuple(each for each in found.values if each is not None), found.bad)
 
     async def view(self) -> VenueView:
         """Return what the exchange holds: positions, standing conditional orders, open orders."""
-        positions, algos, orders = await asyncio.gather(
-            self.positions(), self.open_algos(), self.open_orders()
-        )
-        return VenueView(positions=positions, algos=algos, orders=orders)
+        held, algos, orders = await asyncio.gather(self.holdings(), self.open_algos(), self.open_orders())
+        return VenueView(positions=held.values, algos=algos, orders=orders, unread=held.bad)
 
     async def account(self) -> VenueAccount:
         """Return wallet, equity and free balance."""
@@ -347,7 +362,8 @@ class BinanceClient:
     async def margin_setups(self) -> Mapping[str, MarginSetup]:
         """Return margin mode and leverage of every symbol."""
         rows = await self._call("margin_setups", self.venue.fapiPrivateGetSymbolConfig, is_read=True)
-        return venue_parse.margin_setups(rows)
+        found = read_list("margin_setups", rows, venue_parse.margin_setup)
+        return dict(found.values)
 
     async def set_isolated(self, symbol: str) -> None:
         """Set isolated margin for a symbol; already so is fine."""
@@ -366,21 +382,6 @@ class BinanceClient:
     async def ping(self) -> None:
         """Raise `ExchangeUnavailable` unless the exchange answers."""
         await self._call("ping", self.venue.fapiPublicGetPing, is_read=True)
-
-    # --- the user-data stream: see `user_stream` ---
-
-    async def renew_listen_key(self) -> None:
-        """Get a listen key that is surely good, for the next connection."""
-        self.venue.forget_listen_key()
-        await self._call("listen_key", lambda _: self.venue.authenticate(), is_read=True)
-
-    async def extend_listen_key(self) -> None:
-        """Keep the present listen key good for another hour; `VenueRefused` when it is gone."""
-        await self._call("listen_key", lambda _: self.venue.fapiPrivatePutListenKey(), is_read=True)
-
-    def is_streaming(self) -> bool:
-        """Tell whether a stream is connected."""
-        return any(client.isConnected for client in self.venue.clients.values())
 
     async def _price_of(self, asset: str) -> Decimal:
         """The value of a fee asset now, USDT; the exchange does not tell that of the fill's time."""

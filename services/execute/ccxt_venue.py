@@ -14,6 +14,7 @@ from services.execute.call_gate import Budget
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import VenueFailure
 from services.execute.venue_parse import to_ms
+from services.execute.venue_rows import UNREADABLE
 from shared.clock import utc_now
 
 MarketHandler = Callable[[str, dict[str, Any]], None]
@@ -65,6 +66,13 @@ class _Venue(ccxt.pro.binanceusdm):  # type: ignore[misc]
             status=code, code=_whole(error_code) or 0, text=str(text or reason)[:FAILURE_TEXT_CHARS_MAX]
         )
         raise AnswerError(failure, float(_whole(told.get("retry-after")) or 0))
+
+    def parse_market(self, market: Any) -> Any:
+        """Leave out of the market table what ccxt cannot read: it would refuse the whole table for it."""
+        try:
+            return super().parse_market(market)
+        except (ccxt.BaseError, *UNREADABLE):
+            return None
 
 
 class _StreamingVenue(_Venue):

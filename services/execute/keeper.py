@@ -12,6 +12,7 @@ from decimal import Decimal
 from services.execute import account_gauges
 from services.execute.account_ledger import AccountLedger, Money
 from services.execute.binance_client import BinanceClient
+from services.execute.error_classes import VenueRefused
 from services.execute.facts import PRODUCER
 from services.execute.flow import ExecutionFlow
 from services.execute.foreign import positions_of
@@ -20,11 +21,13 @@ from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import Gap, UserStream
 from services.execute.venue import AlgoReport, VenuePosition
+from services.execute.venue_rows import Rows
 from shared import lease, logs
 from shared.codec import envelop
 from shared.errors import BrokerUnavailable, DependencyDown
 from shared.ids import OrderRole
 from shared.models import AccountSnapshot
+from shared.money import ZERO
 from shared.rabbitmq_client import Publisher
 from shared.supervision import Done, Failed, attempt
 from shared.values import SnapshotPosition
@@ -122,9 +125,10 @@ class Keeper:
         taken_at = await self._store.now()
         # Before and after: what is recorded or ends while the exchange answers is not taken for a stranger's.
         before = await self._store.unfinished()
-        money, positions = await asyncio.gather(self._ledger.look(), self._exchange.positions())
+        money, held = await asyncio.gather(self._ledger.look(), self._exchange.holdings())
+        positions = (*held.values, *_believed(held, before))
         # Symbol by symbol: asking for all at once weighs as much as forty symbols.
-        of_each = await asyncio.gather(*(self._exchange.open_algos(each.symbol) for each in positions))
+        of_each = await asyncio.gather(*(self._algos_of(each.symbol) for each in positions))
         algos = tuple(algo for algos in of_each for algo in algos)
         known = (*before, *await self._store.unfinished())
         entries = [each for each in known if each.state in MAY_HAVE_POSITION]
@@ -156,6 +160,47 @@ class Keeper:
         match await attempt(self._store.record_foreign_positions(found)):
             case Failed(error):
                 _log.warning("foreign_positions_not_recorded", error=repr(error))
+
+    async def _algos_of(self, symbol: str) -> tuple[AlgoReport, ...]:
+        """Return a symbol's conditional orders; none when the exchange refuses this one symbol.
+
+        It then looks unprotected, which is loud; the account of all the others is not held back by it.
+        """
+        try:
+            return await self._exchange.open_algos(symbol)
+        except VenueRefused as refused:
+            _log.error("stops_not_read", symbol=symbol, error=str(refused))
+            return ()
+
+
+def _believed(held: Rows[VenuePosition], entries: Sequence[Entry]) -> tuple[VenuePosition, ...]:
+    """Return our positions whose rows could not be read, as our books have them: not known is not flat."""
+    seen = {each.symbol for each in held.values}
+    hidden = {
+        entry.symbol: entry
+        for entry in entries
+        if entry.state in MAY_HAVE_POSITION
+        and entry.entry_price is not None
+        and entry.symbol not in seen
+        and held.may_hide(entry.symbol)
+    }
+    return tuple(_as_booked(entry) for entry in hidden.values())
+
+
+def _as_booked(entry: Entry) -> VenuePosition:
+    assert entry.entry_price is not None
+    share = entry.filled_quantity / entry.approval.sizing.quantity
+    return VenuePosition(
+        symbol=entry.symbol,
+        side=entry.side,
+        quantity=entry.filled_quantity,
+        entry_price=entry.entry_price,
+        mark_price=entry.entry_price,
+        liquidation_price=ZERO,
+        margin_usdt=entry.approval.sizing.margin_usdt * share,
+        notional_usdt=entry.filled_quantity * entry.entry_price,
+        unrealised_pnl_usdt=ZERO,
+    )
 
 
 def _snapshot(

@@ -1,47 +1,52 @@
-"""The market feed: its own process, the same image. Ticks to `market:stream`, last prices, 1 m bars,
-instruments.
+"""The market feed: its own process, the same image. Ticks to `market:stream`, last prices, 1 m bars.
 
 `python -m services.execute.market_feed --port P`. Each stream has a silence watchdog: the exchange has
-retired stream addresses before while leaving the sockets open, and silence looks like calm. It must never
-trade.
+retired stream addresses before while leaving the sockets open, and silence looks like calm. What is watched
+follows the exchange's list (`feed_symbols`); one symbol's trouble touches no other. It must never trade.
 """
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from fastapi import FastAPI
 
-from services.execute import facts, venue_parse
+from services.execute import facts
 from services.execute.bar_store import BarStore
 from services.execute.binance_client import BinanceClient
 from services.execute.config import FeedSettings
+from services.execute.feed_symbols import FeedSymbols
 from services.execute.stream_session import close_streams, stay
 from services.execute.tick_board import TickBoard
+from services.execute.venue_parse import decimal, from_ms
+from services.execute.venue_rows import UNREADABLE, why_unreadable
 from shared import database_clock, lease, logs, metrics, topology
 from shared.clock import utc_now
 from shared.database import Database
-from shared.errors import ExchangeUnavailable, OperatorNeeded
+from shared.errors import DependencyDown, ExchangeUnavailable
 from shared.http_api import create_app, json_response
 from shared.lifecycle import Runtime, run
-from shared.market import Bar, Instrument
+from shared.market import Bar
 from shared.market_data import BARS_KEPT, MarketReader, MarketWriter
-from shared.money import ZERO
 from shared.outbox import Outbox
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
+from shared.supervision import Done, Failed, attempt
 from shared.values import Severity
 
 DESCRIPTION = "Watches the market: ticks, last prices, 1 m bars, instrument rules."
-INSTRUMENTS_INTERVAL_S = 3_600.0
 LOAD_INTERVAL_S = 5.0
 BARS_DELAY_S = 1.0  # after the minute has turned, so that the exchange has closed the bar
 BARS_REREAD = 3
 STREAMS = ("bidasks", "markPrices", "tickers")
 BARS_READS_AT_ONCE_MAX = 8
+SYMBOLS_TOLD_MAX = 20
+OTHERS = "other symbols"
+SYMBOL_CHARS_MAX = 40
+UNREAD_NAMED_MAX = 1_000
 
 _log = logs.get(__name__)
 
@@ -58,7 +63,6 @@ class MarketFeed:
         outbox: Outbox,
         database: Database,
         mine: lease.Lease,
-        symbols: dict[str, str],
     ) -> None:
         self._settings = settings
         self._exchange = exchange
@@ -67,23 +71,56 @@ class MarketFeed:
         self._outbox = outbox
         self._database = database
         self._lease = mine
-        self._unified = symbols
-        self._board = TickBoard(symbols, utc_now())
-        self._bars: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
+        self._unified: dict[str, str] = {}
+        self._has_symbols = asyncio.Event()
+        self._board = TickBoard((), utc_now())
+        self._bars: dict[str, list[Bar]] = {}
         self._heard_at: dict[str, float] = {}
+        self._named: set[tuple[str, str]] = set()
         self._holds = False
         exchange.venue.take_market = self.take
 
+    @property
+    def holds(self) -> bool:
+        """Whether this instance is the one that writes."""
+        return self._holds
+
+    def watch(self, stream_names: Mapping[str, str]) -> None:
+        """Watch these symbols (with the names that the streams have for them) and no others."""
+        for gone in self._unified.keys() - stream_names.keys():
+            self._bars.pop(gone, None)
+            with suppress(KeyError):  # not measured yet
+                metrics.TICK_AGE_SECONDS.remove(gone)
+        self._unified = dict(stream_names)
+        self._board.watch(stream_names, utc_now())
+        if stream_names:
+            self._has_symbols.set()
+        else:
+            self._has_symbols.clear()
+
     async def ping(self) -> None:
-        """Raise `ExchangeUnavailable` while any stream is silent or nothing has been heard yet."""
+        """Raise `ExchangeUnavailable` while a stream is silent, or no symbol at all has a young price."""
         limit_s = self._settings.feed_silence_s_max
-        oldest_s = max(self._board.ages_s(utc_now()).values(), default=ZERO)
-        if len(self._heard_at) < len(STREAMS) or oldest_s > limit_s:
-            raise ExchangeUnavailable(f"the market is silent: oldest price {oldest_s} s, limit {limit_s} s")
+        if not self._unified:
+            raise ExchangeUnavailable("no symbol is watched")
+        silent = self._board.silent(utc_now(), limit_s)
+        if len(self._heard_at) < len(STREAMS) or len(silent) == len(self._unified):
+            raise ExchangeUnavailable(f"the market is silent: no price is younger than {limit_s} s")
+
+    def note(self) -> str | None:
+        """Return which symbols have no young price while others have; entries of theirs are refused."""
+        silent = self._board.silent(utc_now(), self._settings.feed_silence_s_max)
+        if not silent:
+            return None
+        more = f" and {len(silent) - SYMBOLS_TOLD_MAX} more" if len(silent) > SYMBOLS_TOLD_MAX else ""
+        return f"silent: {', '.join(silent[:SYMBOLS_TOLD_MAX])}{more}"
+
+    async def take_lease(self) -> None:
+        """Take the lease if it is free."""
+        self._holds = await self._lease.hold()
 
     async def prepare(self) -> None:
-        """Take the lease if it is free and read the bars once, so that who finds us ready finds them."""
-        self._holds = await self._lease.hold()
+        """Read the bars once, so that who finds us ready finds them."""
         if self._holds:
             await self._read_bars()
 
@@ -115,30 +152,55 @@ class MarketFeed:
         await self._watch("tickers", self._exchange.venue.watch_tickers)
 
     async def _watch(self, stream: str, subscribe: Callable[[list[str]], Awaitable[Any]]) -> None:
-        """Subscribe, and stay until the connection ends or the stream has been silent for too long."""
+        """Subscribe, and stay until the connection ends, the stream has been silent for too long, or other
+        symbols are to be watched.
+        """
         clock = asyncio.get_running_loop().time
         silence_s = float(self._settings.feed_silence_s_max)
+        await self._has_symbols.wait()
+        subscribed = dict(self._unified)
         self._heard_at[stream] = clock()
 
         def why_leave() -> str | None:
+            if self._unified != subscribed:
+                return OTHERS
             is_silent = clock() - self._heard_at[stream] > silence_s
             metrics.FEED_STALE.labels(stream=stream).set(1 if is_silent else 0)
             return "silent" if is_silent else None
 
-        if await stay(subscribe(list(self._unified.values())), silence_s / 4, why_leave):
-            await self._reopen_silent(stream)
+        match await stay(subscribe(list(subscribed.values())), silence_s / 4, why_leave):
+            case None:
+                pass
+            case why if why == OTHERS:
+                await close_streams(self._exchange.venue)
+            case _:
+                await self._reopen_silent(stream)
 
-    def take(self, stream: str, raw: dict[str, Any]) -> None:
-        """Take in one raw message of a stream."""
-        now, symbol = utc_now(), raw["s"]
+    def take(self, stream: str, raw: Any) -> None:
+        """Take in one raw message of a stream; one that cannot be read is counted and named."""
         self._heard_at[stream] = asyncio.get_running_loop().time()
+        try:
+            self._take(stream, raw)
+        except UNREADABLE as error:  # raised to ccxt it would end the stream, of every symbol
+            metrics.EXCHANGE_ROWS_UNREAD.labels(operation=stream).inc()
+            self._name_once(stream, raw, error)
+
+    def _name_once(self, stream: str, raw: Any, error: Exception) -> None:
+        symbol = str(raw.get("s"))[:SYMBOL_CHARS_MAX] if isinstance(raw, Mapping) else ""
+        if (stream, symbol) in self._named or len(self._named) >= UNREAD_NAMED_MAX:
+            return
+        self._named.add((stream, symbol))
+        _log.error("tick_unread", stream=stream, symbol=symbol, why=why_unreadable(error))
+
+    def _take(self, stream: str, raw: dict[str, Any]) -> None:
+        now, symbol = utc_now(), raw["s"]
         if stream == "bidasks":
-            at = venue_parse.from_ms(raw["T"])
-            self._board.quote(symbol, Decimal(raw["b"]), Decimal(raw["a"]), at, now)
+            at = from_ms(raw["T"])
+            self._board.quote(symbol, decimal(raw["b"]), decimal(raw["a"]), at, now)
         elif stream == "markPrices":
-            self._board.mark(symbol, Decimal(raw["p"]), now)
+            self._board.mark(symbol, decimal(raw["p"]), now)
         else:
-            self._board.traded(symbol, Decimal(raw["c"]), Decimal(raw["q"]), now)
+            self._board.traded(symbol, decimal(raw["c"]), decimal(raw["q"]), now)
 
     async def _reopen_silent(self, stream: str) -> None:
         metrics.FEED_STALE.labels(stream=stream).set(1)
@@ -172,32 +234,36 @@ class MarketFeed:
             await asyncio.sleep(wait_s if self._holds else min(wait_s, lease.RENEW_INTERVAL_S))
 
     async def _read_bars(self) -> None:
+        """Read every symbol's bars; one that fails is named and tried again the next time.
+
+        Raises:
+            DependencyDown: none could be read, and it is not the symbols' fault.
+        """
         gate = asyncio.Semaphore(BARS_READS_AT_ONCE_MAX)
 
-        async def read(symbol: str) -> None:
+        async def read(symbol: str) -> BaseException | None:
             async with gate:
-                await self._read_symbol_bars(symbol)
+                match await attempt(self._read_symbol_bars(symbol)):
+                    case Failed(error):
+                        _log.warning("bars_not_read", symbol=symbol, why=str(error))
+                        return error
+                    case Done():
+                        return None
 
-        async with asyncio.TaskGroup() as group:
-            for symbol in self._unified:
-                group.create_task(read(symbol))
+        failures = await asyncio.gather(*(read(symbol) for symbol in tuple(self._unified)))
+        if failures and all(isinstance(each, DependencyDown) for each in failures):
+            assert failures[0] is not None
+            raise failures[0]
         await self._bar_store.prune(self._settings.bars_kept_days)
 
     async def _read_symbol_bars(self, symbol: str) -> None:
-        kept = self._bars[symbol]
+        kept = self._bars.get(symbol, [])
         gap = not kept or utc_now() - kept[-1].opened_at > timedelta(minutes=BARS_REREAD)
         fresh = await self._exchange.bars(symbol, BARS_KEPT if gap else BARS_REREAD)
         merged = {bar.opened_at: bar for bar in (*kept, *fresh)}
         self._bars[symbol] = [merged[at] for at in sorted(merged)][-BARS_KEPT:]
         await self._writer.bars(symbol, self._bars[symbol])
         await self._bar_store.keep(symbol, fresh)
-
-
-async def refresh_instruments(exchange: BinanceClient, writer: MarketWriter, watched: frozenset[str]) -> None:
-    """Loop: re-read the exchange's rules, which change now and then."""
-    while True:
-        await asyncio.sleep(INSTRUMENTS_INTERVAL_S)
-        await writer.instruments(_watched(await exchange.instruments(), watched))
 
 
 async def measure_load(redis: RedisClient) -> None:
@@ -208,10 +274,6 @@ async def measure_load(redis: RedisClient) -> None:
         for stream, entries in load.stream_entries.items():
             metrics.STREAM_ENTRIES.labels(stream=stream).set(entries)
         await asyncio.sleep(LOAD_INTERVAL_S)
-
-
-def _watched(instruments: tuple[Instrument, ...], watched: frozenset[str]) -> list[Instrument]:
-    return [each for each in instruments if each.symbol in watched]
 
 
 async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
@@ -235,18 +297,23 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         Publisher(settings.amqp_url.get_secret_value(), runtime.holder), ping_as="rabbitmq"
     )
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
-    await runtime.outwait(exchange.clock.measure)
-    await runtime.outwait(exchange.load_markets)
     writer, outbox = MarketWriter(redis), Outbox(database, publisher)
-    listed = await runtime.outwait(exchange.instruments)
-    symbols = _chosen(settings.feed_symbols, listed)
-    await writer.instruments(_watched(listed, symbols))
-    unified = {symbol: exchange.venue.safe_symbol(symbol, None, None, "swap") for symbol in sorted(symbols)}
-
+    reader = MarketReader(redis)
     mine = lease.Lease(database, "feed", runtime.holder)
-    feed = MarketFeed(settings, exchange, writer, BarStore(database), outbox, database, mine, unified)
-    await runtime.outwait(feed.prepare)
+    feed = MarketFeed(settings, exchange, writer, BarStore(database), outbox, database, mine)
+    symbols = FeedSymbols(settings.feed_symbols, exchange, writer, reader, outbox, database, feed)
     runtime.pings["market"] = feed.ping
+    runtime.pings["symbols"] = symbols.ping
+    runtime.notes["market"] = feed.note
+    runtime.notes["symbols"] = symbols.note
+    await feed.take_lease()
+    match await attempt(_begin(symbols, feed)):
+        case Failed(DependencyDown() as down):  # not ready, and it goes on by itself
+            _log.warning("feed_waits", why=str(down))
+        case Failed(error):
+            raise error
+        case Done():
+            pass
     runtime.spawn("feed_lease", feed.keep_lease)
     for name in (
         "watch_quotes",
@@ -257,30 +324,24 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         "refresh_bars",
     ):
         runtime.spawn(name, getattr(feed, name))
-    runtime.spawn("instruments", functools.partial(refresh_instruments, exchange, writer, symbols))
+    runtime.spawn("instruments", symbols.follow)
     runtime.spawn("redis_load", functools.partial(measure_load, redis))
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.on_drain(mine.release)
 
     app = create_app(runtime, "market feed", DESCRIPTION)
-    reader = MarketReader(redis)
 
     @app.get("/symbols", summary="What is watched and can be traded", tags=["market"])
     async def watched() -> Any:
-        return json_response({"symbols": sorted(await reader.symbols())})
+        told = {"symbols": sorted(await reader.symbols()), "left_out": await reader.left_out()}
+        return json_response(told)
 
     return app
 
 
-def _chosen(wanted: str, listed: tuple[Instrument, ...]) -> frozenset[str]:
-    names = frozenset(each.symbol for each in listed)
-    if wanted.strip() == "*":
-        return names
-    chosen = frozenset(part.strip().upper() for part in wanted.split(",") if part.strip())
-    unknown = chosen - names
-    if unknown:
-        raise OperatorNeeded(f"PHOENIX_FEED_SYMBOLS names what the exchange does not list: {sorted(unknown)}")
-    return chosen
+async def _begin(symbols: FeedSymbols, feed: MarketFeed) -> None:
+    await symbols.look()
+    await feed.prepare()
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class MarketView:
         self._renewed: dict[str, _Renewal] = {}  # bounded by the number of symbols
 
     async def instrument(self, symbol: str) -> Instrument | None:
-        """Return the rules of a symbol, None when the exchange does not list it."""
+        """Return the rules of a symbol, None when the exchange never listed it."""
         now = self._clock()
         cached = self._instruments.get(symbol)
         if cached is not None and now - cached[0] < timedelta(seconds=INSTRUMENT_CACHE_S):
@@ -70,8 +70,9 @@ class MarketView:
             listed = {each.symbol: each for each in await self._exchange.instruments()}
             self._instruments |= {name: (now, each) for name, each in listed.items()}
             return listed.get(symbol)
-        if found is not None:
-            self._instruments[symbol] = (now, found)
+        if found is None:  # left out by the feed: what we hold in it is protected by the rules it had
+            return None if cached is None else cached[1]
+        self._instruments[symbol] = (now, found)
         return found
 
     async def renewed(self, symbol: str) -> Instrument | None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from services.execute.order_state import MAY_HAVE_POSITION, Entry, EntryState
 from services.execute.venue import AlgoReport, OrderReport, OrderSide, VenuePosition
+from services.execute.venue_rows import BadRow, Rows
 from shared import ids
 from shared.values import Value
 
@@ -44,6 +45,12 @@ class VenueView(Value, frozen=True, kw_only=True):
     positions: tuple[VenuePosition, ...]
     algos: tuple[AlgoReport, ...]
     orders: tuple[OrderReport, ...]
+    unread: tuple[BadRow, ...] = ()
+    """Rows of positions that could not be read: what they may be about is not known, and so not flat."""
+
+    def may_hide(self, symbol: str) -> bool:
+        """Tell whether a position of this symbol may be in a row that could not be read."""
+        return Rows((), self.unread).may_hide(symbol)
 
 
 def corrections(
@@ -68,6 +75,8 @@ def _entries_against_venue(view: VenueView, entries: Sequence[Entry], installati
         position = held.get((entry.symbol, entry.side))
         if entry.state not in (EntryState.PROTECTED, EntryState.CLOSING):
             found.append(_about(CorrectionKind.ADVANCE, entry, f"found {entry.state}"))
+        elif position is None and view.may_hide(entry.symbol):
+            continue  # not known is not flat: its stop stands, and the next look may be able to read it
         elif position is None:
             found.append(_about(CorrectionKind.SETTLE, entry, "no position on the exchange"))
         elif entry.state is EntryState.CLOSING:
@@ -98,6 +107,7 @@ def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installatio
         if ids.is_ours(algo.client_id, installation)
         and algo.client_id not in owned_algos
         and (algo.symbol, algo.side) not in unowned
+        and not view.may_hide(algo.symbol)  # it may be the stop of a position that could not be read
     ]
     found += [
         Correction(

@@ -5,7 +5,7 @@ The only place that knows the exceptions of ccxt and aiohttp. It must never call
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from ccxt.base.errors import BaseError
@@ -21,12 +21,16 @@ from services.execute.error_classes import (
     to_exception,
 )
 from services.execute.exchange_clock import ExchangeClock
-from shared import metrics
+from services.execute.venue_rows import Rows, read_rows, told
+from shared import logs, metrics
 from shared.errors import ExchangeUnavailable, PhoenixError
 
 Endpoint = Callable[[dict[str, Any]], Awaitable[Any]]
 
+T = TypeVar("T")
+
 TIME = "time"
+ROWS_TOLD_MAX = 5
 
 _URGENCIES: dict[str, Urgency] = {
     "place_entry": Urgency.ENTRY,
@@ -45,6 +49,8 @@ _URGENCIES: dict[str, Urgency] = {
     "charges": Urgency.EXIT,
 }
 """What is not named is a read."""
+
+_log = logs.get(__name__)
 
 
 class VenueCalls:
@@ -162,3 +168,18 @@ def _kind_name(error: PhoenixError) -> str:
     if isinstance(error, ClockSkewed):
         return ErrorKind.CLOCK_SKEW.value
     return "unavailable" if isinstance(error, ExchangeUnavailable) else "unknown"
+
+
+def read_list(operation: str, rows: Any, parse: Callable[[Any], T]) -> Rows[T]:
+    """Parse a list; what cannot be read of it is counted and named, and the rest is used.
+
+    Raises:
+        ExchangeUnavailable: it is no list: nothing is known then.
+    """
+    if not isinstance(rows, list):
+        raise ExchangeUnavailable(f"{operation}: the answer is no list but {type(rows).__name__}")
+    found = read_rows(rows, parse)
+    if found.bad:
+        metrics.EXCHANGE_ROWS_UNREAD.labels(operation=operation).inc(len(found.bad))
+        _log.error("exchange_rows_unread", operation=operation, rows=told(found.bad[:ROWS_TOLD_MAX]))
+    return found

@@ -25,7 +25,7 @@ from services.execute.venue import (
     VenuePosition,
     VenueTrade,
 )
-from shared.market import Bar, Bracket, Instrument
+from shared.market import Bar
 from shared.money import ONE, ZERO, stored
 from shared.values import Side
 
@@ -66,19 +66,46 @@ def weeks(since: datetime, now: datetime) -> list[dict[str, int]]:
 
 
 def decimal(text: object) -> Decimal:
-    """Return the number in a payload field."""
-    return Decimal(str(text))
+    """Return the number in a payload field.
+
+    Raises:
+        ValueError: it is not a number that one can count with: NaN would poison whatever it meets.
+    """
+    found = Decimal(str(text))
+    if not found.is_finite():
+        raise ValueError(f"{found} is not a number")
+    return found
+
+
+def name(raw: Payload, field: str) -> str:
+    """Return the text in a field that names something.
+
+    Raises:
+        ValueError: it is no text, or empty.
+    """
+    found = raw[field]
+    if not isinstance(found, str) or not found:
+        raise ValueError(f"no {field}")
+    return found
+
+
+def known(raw: Payload, field: str, otherwise: Decimal = ZERO) -> Decimal:
+    """Return the number in a field that nobody's safety depends on; `otherwise` when it cannot be read."""
+    try:
+        return decimal(raw[field])
+    except (KeyError, ValueError, ArithmeticError):
+        return otherwise
 
 
 def order_report(raw: Payload) -> OrderReport:
     """Parse an order of POST/GET /fapi/v1/order."""
     average = decimal(raw.get("avgPrice") or 0)
     return OrderReport(
-        client_id=raw["clientOrderId"],
+        client_id=name(raw, "clientOrderId"),
         order_id=str(raw["orderId"]),
-        symbol=raw["symbol"],
+        symbol=name(raw, "symbol"),
         side=OrderSide(raw["side"].lower()),
-        status=raw["status"],
+        status=name(raw, "status"),
         quantity=decimal(raw["origQty"]),
         filled_quantity=decimal(raw["executedQty"]),
         average_price=average if average > ZERO else None,
@@ -89,32 +116,38 @@ def order_report(raw: Payload) -> OrderReport:
 def algo_report(raw: Payload) -> AlgoReport:
     """Parse a conditional order of /fapi/v1/algoOrder or /openAlgoOrders."""
     return AlgoReport(
-        client_id=raw["clientAlgoId"],
+        client_id=name(raw, "clientAlgoId"),
         algo_id=str(raw["algoId"]),
-        symbol=raw["symbol"],
+        symbol=name(raw, "symbol"),
         side=OrderSide(raw["side"].lower()),
-        status=raw["algoStatus"],
-        trigger_price=decimal(raw.get("triggerPrice") or 0),  # a foreign trailing stop has none
+        status=name(raw, "algoStatus"),
+        trigger_price=known(raw, "triggerPrice"),  # a foreign trailing stop has none
         actual_order_id=str(raw["actualOrderId"]) if raw.get("actualOrderId") else None,
         order_type=raw.get("orderType") or "",
     )
 
 
 def position(raw: Payload) -> VenuePosition | None:
-    """Parse a row of /fapi/v3/positionRisk; None when nothing is held."""
-    amount = decimal(raw["positionAmt"])
+    """Parse a row of /fapi/v3/positionRisk; None when nothing is held.
+
+    Whose it is and how much: without these it is unreadable. What else cannot be read is 0: a position must
+    be closed and protected all the same, and a liquidation price of 0 is the exchange's own "none".
+    """
+    amount, symbol = decimal(raw["positionAmt"]), name(raw, "symbol")
     if amount == ZERO:
         return None
+    entry_price = known(raw, "entryPrice")
+    mark_price = known(raw, "markPrice", entry_price)
     return VenuePosition(
-        symbol=raw["symbol"],
+        symbol=symbol,
         side=Side.LONG if amount > ZERO else Side.SHORT,
         quantity=abs(amount),
-        entry_price=decimal(raw["entryPrice"]),
-        mark_price=decimal(raw["markPrice"]),
-        liquidation_price=decimal(raw["liquidationPrice"]),
-        margin_usdt=decimal(raw["isolatedWallet"]) or decimal(raw["initialMargin"]),
-        notional_usdt=abs(decimal(raw["notional"])),
-        unrealised_pnl_usdt=decimal(raw["unRealizedProfit"]),
+        entry_price=entry_price or mark_price,
+        mark_price=mark_price,
+        liquidation_price=known(raw, "liquidationPrice"),
+        margin_usdt=known(raw, "isolatedWallet") or known(raw, "initialMargin"),
+        notional_usdt=abs(known(raw, "notional", amount * mark_price)),
+        unrealised_pnl_usdt=known(raw, "unRealizedProfit"),
     )
 
 
@@ -149,12 +182,11 @@ def fee_assets(rows: Iterable[Payload]) -> frozenset[str]:
     return frozenset(row["commissionAsset"] for row in rows) - {"USDT"}
 
 
-def margin_setups(rows: Iterable[Payload]) -> dict[str, MarginSetup]:
-    """Parse /fapi/v1/symbolConfig: margin mode and leverage by symbol."""
-    return {
-        row["symbol"]: MarginSetup(is_isolated=row["marginType"] == "ISOLATED", leverage=int(row["leverage"]))
-        for row in rows
-    }
+def margin_setup(row: Payload) -> tuple[str, MarginSetup]:
+    """Parse a row of /fapi/v1/symbolConfig: a symbol's margin mode and leverage."""
+    return name(row, "symbol"), MarginSetup(
+        is_isolated=row["marginType"] == "ISOLATED", leverage=int(row["leverage"])
+    )
 
 
 def order_event(message: Payload) -> OrderEvent | None:
@@ -230,47 +262,6 @@ def budgets(info: Payload) -> dict[Budget, int]:
         for each in info.get("rateLimits", ())
     }
     return {budget: told[name] for budget, name in _BUDGET_NAMES.items() if name in told}
-
-
-def instruments(
-    info: Payload, brackets: Iterable[Payload], taker_fee_rate: Decimal
-) -> tuple[Instrument, ...]:
-    """Join exchangeInfo and leverageBracket into the perpetual USDT instruments that trade."""
-    tiers = {raw["symbol"]: tuple(_bracket(each) for each in raw["brackets"]) for raw in brackets}
-    return tuple(
-        _instrument(raw, tiers[raw["symbol"]], taker_fee_rate)
-        for raw in info["symbols"]
-        if raw["contractType"] == "PERPETUAL"
-        and raw["status"] == "TRADING"
-        and raw["quoteAsset"] == "USDT"
-        and raw["symbol"] in tiers
-    )
-
-
-def _instrument(raw: Payload, brackets: tuple[Bracket, ...], taker_fee_rate: Decimal) -> Instrument:
-    filters = {each["filterType"]: each for each in raw["filters"]}
-    lot = filters["LOT_SIZE"]
-    market_lot = filters.get("MARKET_LOT_SIZE", lot)
-    return Instrument(
-        symbol=raw["symbol"],
-        tick_size=decimal(filters["PRICE_FILTER"]["tickSize"]),
-        step_size=max(decimal(lot["stepSize"]), decimal(market_lot["stepSize"])),
-        quantity_min=max(decimal(lot["minQty"]), decimal(market_lot["minQty"])),
-        quantity_max=min(decimal(lot["maxQty"]), decimal(market_lot["maxQty"])),
-        notional_min_usdt=decimal(filters["MIN_NOTIONAL"]["notional"]),
-        taker_fee_rate=taker_fee_rate,
-        brackets=brackets,
-    )
-
-
-def _bracket(raw: Payload) -> Bracket:
-    return Bracket(
-        leverage_max=int(raw["initialLeverage"]),
-        notional_floor_usdt=decimal(raw["notionalFloor"]),
-        notional_cap_usdt=decimal(raw["notionalCap"]),
-        maintenance_rate=decimal(raw["maintMarginRatio"]),
-        maintenance_amount_usdt=decimal(raw["cum"]),
-    )
 
 
 def key_rights(raw: Payload) -> KeyRights:

@@ -7,12 +7,14 @@ from itertools import pairwise
 import httpx
 import pytest
 
+from services.execute import feed_symbols
+from services.execute.binance_client import BinanceClient
+from services.execute.listing import Listing
 from shared import topology
 from shared.clock import utc_now
 from shared.database import Database
-from shared.errors import OperatorNeeded
 from shared.market import Tick
-from shared.market_data import BARS_KEPT, MarketReader
+from shared.market_data import BARS_KEPT, MarketReader, MarketWriter
 from shared.models import AlertRaised
 from tests.eventually import eventually
 from tests.integration.execute_world import World, paper, world
@@ -56,7 +58,7 @@ async def test_ticks_reach_the_stream_and_the_keys(world: World) -> None:
         rows = await world.redis.commands.xrange(topology.MARKET_STREAM)
         assert {fields["symbol"] for _, fields in rows} == {BTC, "ETHUSDT"}
         assert await MarketReader(world.redis).symbols() == {BTC, "ETHUSDT"}
-        assert (await client.get("/symbols")).json() == {"symbols": [BTC, "ETHUSDT"]}
+        assert (await client.get("/symbols")).json()["symbols"] == [BTC, "ETHUSDT"]
 
 
 async def test_price_that_jumps_is_seen_at_once(world: World) -> None:
@@ -123,7 +125,71 @@ async def test_exchange_that_hangs_is_re_opened_when_it_wakes(world: World) -> N
         await eventually(lambda: fresh_tick(world), what="fresh ticks")
 
 
-async def test_symbol_that_is_not_listed_needs_the_operator(world: World) -> None:
-    feed = world.feed(feed_symbols="BTCUSDT,NOSUCHUSDT")
-    with pytest.raises(OperatorNeeded, match="NOSUCHUSDT"):
-        await feed.__aenter__()
+def told_of_symbols(world: World) -> list[AlertRaised]:
+    return [
+        each.payload
+        for each in world.heard.values()
+        if isinstance(each.payload, AlertRaised) and each.payload.kind.startswith("symbols_")
+    ]
+
+
+async def test_symbol_that_is_not_listed_is_left_out_named_once_and_the_rest_is_watched(world: World) -> None:
+    world.exchange.admin("POST walk", paused=False)
+    await MarketWriter(world.redis).left_out({})
+    for _ in range(2):  # a restart tells nobody again
+        async with world.feed(feed_symbols="BTCUSDT,GONEUSDT") as client:
+            await eventually(lambda: is_ready(client), 20, what="the feed is ready")
+            degraded = (await client.get("/ready")).json()["degraded"]
+            assert "GONEUSDT" in degraded["symbols"]
+            assert list((await client.get("/symbols")).json()["left_out"]) == ["GONEUSDT"]
+            assert await MarketReader(world.redis).symbols() == {BTC}
+            await eventually(lambda: fresh_tick(world), what="a tick of the good one")
+            [told] = await eventually(lambda: told_of_symbols(world), what="the message")
+            assert "GONEUSDT" in told.text
+    async with world.feed(feed_symbols="BTCUSDT,ETHUSDT") as client:
+        await eventually(lambda: is_ready(client), 20, what="the feed is ready")
+        assert (await client.get("/ready")).json()["degraded"] == {}
+
+
+async def test_no_symbol_left_is_not_ready_and_named(world: World) -> None:
+    async with world.feed(feed_symbols="GONEUSDT") as client:
+        answer = await client.get("/ready")
+        assert answer.status_code == 503
+        assert "GONEUSDT" in answer.json()["dependencies"]["symbols"]
+
+
+async def test_one_silent_symbol_leaves_the_others_ready(world: World) -> None:
+    world.exchange.admin("POST walk", paused=False)
+    async with world.feed(**QUICK) as client:
+        await eventually(lambda: is_ready(client), 20, what="the feed is ready")
+        world.exchange.arm("market_silent", for_ms=60_000, symbol="ETHUSDT")
+
+        async def is_named() -> bool:
+            answer = await client.get("/ready")
+            assert answer.status_code == 200
+            return "ETHUSDT" in answer.json()["degraded"].get("market", "")
+
+        await eventually(is_named, 20, what="the silent symbol is named")
+        assert await fresh_tick(world) is not None
+        assert await fresh_tick(world, "ETHUSDT") is None
+
+
+async def test_symbol_comes_back_without_a_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways: what is listed anew is taken up, and the streams are opened for it too."""
+    world.exchange.admin("POST walk", paused=False)
+    monkeypatch.setattr(feed_symbols, "LOOK_INTERVAL_S", 0.2)
+    real, hidden = BinanceClient.listing, {"ETHUSDT"}
+
+    async def listing(self: BinanceClient) -> Listing:
+        found = await real(self)
+        left = {name: each for name, each in found.instruments.items() if name not in hidden}
+        return Listing(left, {**found.unfit, **dict.fromkeys(hidden, "status PENDING_TRADING")})
+
+    monkeypatch.setattr(BinanceClient, "listing", listing)
+    async with world.feed(**QUICK) as client:
+        await eventually(lambda: is_ready(client), 20, what="the feed is ready")
+        assert await fresh_tick(world, "ETHUSDT") is None
+        hidden.clear()
+        await eventually(lambda: fresh_tick(world, "ETHUSDT"), 20, what="its price")
+        assert await MarketReader(world.redis).symbols() == {BTC, "ETHUSDT"}
+        await eventually(lambda: is_ready(client), 20, what="the feed is ready with both")

@@ -208,6 +208,8 @@ ENGLISH = Language(
     alerts={
         "position_not_closed": "Position could not be closed",
         "stream_silent": "Market data silent",
+        "symbols_left_out": "Symbols not watched",
+        "symbols_back": "Symbols watched again",
         "restore_protection": "Protection restored",
         "adopt": "Lost entry taken over",
         "cancel_algo": "Orphan stop removed",

@@ -206,6 +206,8 @@ KOREAN = Language(
     alerts={
         "position_not_closed": "포지션 청산 실패",
         "stream_silent": "시세 수신 중단",
+        "symbols_left_out": "시세를 받지 않는 종목",
+        "symbols_back": "시세 수신을 재개한 종목",
         "restore_protection": "손절·익절 복구",
         "adopt": "유실된 진입 인수",
         "cancel_algo": "주인 없는 손절·익절 주문 취소",
@@ -225,6 +227,8 @@ KOREAN = Language(
     advice={
         "position_not_closed": "포지션을 청산하지 못했습니다. 거래소에서 바로 확인해 주세요.",
         "stream_silent": "시세가 들어오지 않아 신규 진입을 하지 않습니다.",
+        "symbols_left_out": "이 종목의 신규 진입은 하지 않습니다. 다른 종목은 정상입니다.",
+        "symbols_back": "이 종목의 신규 진입을 다시 받습니다.",
         "restore_protection": "사라진 손절 또는 익절 주문을 다시 걸었습니다.",
         "adopt": "실패로 처리했던 진입이 체결되어 포지션을 인수하고 보호했습니다.",
         "cancel_algo": "포지션이 없는 손절·익절 주문을 취소했습니다.",

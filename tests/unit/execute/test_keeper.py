@@ -14,6 +14,7 @@ from services.execute.order_state import EntryState
 from services.execute.reconciliation import Correction, CorrectionKind
 from services.execute.user_stream import Gap
 from services.execute.venue import OrderEvent, VenueAccount, VenuePosition
+from services.execute.venue_rows import Rows
 from shared.errors import ExchangeUnavailable
 from shared.values import Side
 from tests.twins.execution import until
@@ -161,7 +162,7 @@ async def test_a_position_is_ours_before_its_fill_is_recorded_and_while_it_ends(
     account = VenueAccount(wallet_usdt=Decimal(1000), equity_usdt=Decimal(1000), available_usdt=Decimal(750))
     exchange: Any = AsyncMock()
     ledger: Any = AsyncMock(look=AsyncMock(return_value=Money(account, Decimal(0), Decimal(0))))
-    exchange.positions.return_value, exchange.open_algos.return_value = (position,), ()
+    exchange.holdings.return_value, exchange.open_algos.return_value = Rows((position,)), ()
     store: Any = AsyncMock(unfinished=AsyncMock(side_effect=looks), now=AsyncMock(return_value=NOON))
     nothing: Any = AsyncMock()
     made = Keeper(nothing, nothing, exchange, nothing, store, nothing, ledger, "test")

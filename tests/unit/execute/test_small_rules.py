@@ -10,6 +10,7 @@ from services.execute import facts, venue_parse
 from services.execute.call_gate import Budget
 from services.execute.execution_rules import ClosedBooks
 from services.execute.leverage_manager import MarginSetup, SetupStep, changed_elsewhere, setup_steps
+from services.execute.listing import read_listing
 from services.execute.order_state import EntryState
 from services.execute.tick_board import TickBoard
 from services.execute.venue import OrderReport, OrderSide
@@ -233,7 +234,7 @@ def test_margin_payload() -> None:
         {"symbol": "A", "marginType": "ISOLATED", "leverage": 20},
         {"symbol": "B", "marginType": "CROSSED", "leverage": 125},
     ]
-    assert venue_parse.margin_setups(rows) == {
+    assert dict(map(venue_parse.margin_setup, rows)) == {
         "A": ISOLATED_20,
         "B": MarginSetup(is_isolated=False, leverage=125),
     }
@@ -298,7 +299,7 @@ def test_only_perpetuals_in_usdt_that_trade_are_instruments() -> None:
     tiers = [
         {"symbol": each["symbol"], "brackets": [tier]} for each in symbols if each["symbol"] != "NOTIERUSDT"
     ]
-    [only] = venue_parse.instruments({"symbols": symbols}, tiers, Decimal("0.0005"))
+    [only] = read_listing({"symbols": symbols}, tiers, Decimal("0.0005")).instruments.values()
     assert only.symbol == BTC
     assert (only.step_size, only.quantity_min, only.quantity_max) == (
         Decimal("0.01"),

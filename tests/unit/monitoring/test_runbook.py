@@ -16,7 +16,7 @@ from tests.unit.local.test_monitoring import whole_table
 
 RUNBOOK = (REPOSITORY / "docs" / "RUNBOOK.md").read_text(encoding="utf-8")
 OF_THE_MACHINE = {"df", "du", "free", "kill", "ps", "sudo", "timedatectl", "top", "docker", "promtool"}
-OF_OTHERS = {"/-/ready", "/api/v1/rules", "/alerts"}
+OF_OTHERS = {"/-/ready", "/api/v1/rules", "/api/v1/alerts"}
 """Pages of Prometheus and Alertmanager."""
 
 SERVED = set(

@@ -181,6 +181,7 @@ class TestProcess:
                 "redis": "ok",
                 "postgresql": "postgresql is not usable: connection refused",
             },
+            "degraded": {},
         }
 
     async def test_metrics_are_served_for_prometheus(self, http: httpx.AsyncClient) -> None:

@@ -29,3 +29,12 @@ def test_each_has_our_prefix_and_explains_itself(metric: MetricWrapperBase) -> N
 )
 def test_what_is_measured_has_its_unit_in_its_name(metric: MetricWrapperBase) -> None:
     assert metric._name.endswith(UNITS)
+
+
+def test_a_gauge_that_nobody_measured_is_absent_and_not_zero() -> None:
+    gauge = metrics.Gauge("phoenix_test_gauge", "Of this test.", registry=None)
+    assert [each.samples for each in gauge.collect()] == [[]]
+    gauge.set(0)
+    assert [each.value for family in gauge.collect() for each in family.samples] == [0]
+    gauge.forget()
+    assert [each.samples for each in gauge.collect()] == [[]]
