@@ -8,7 +8,7 @@ import os
 import pwd
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from infrastructure.local.layout import POSTGRES_SYSTEM_USER, Layout
 DISK_MIB = 1_500
 """Room for a run of ten minutes; memory is only used for what is written."""
 FILLER = "filler"
+FILL_TRIES_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,14 @@ class Disk:
 
     def fill(self, left_bytes: int) -> None:
         """Write a file until only `left_bytes` are free."""
-        status = os.statvfs(self.path)
-        wanted = status.f_bavail * status.f_frsize - left_bytes
         with (self.path / FILLER).open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, max(wanted, 1))
+            for _ in range(FILL_TRIES_MAX):
+                status = os.statvfs(self.path)
+                wanted = status.f_bavail * status.f_frsize - left_bytes
+                if wanted <= 0:
+                    return
+                with suppress(OSError):  # somebody else has taken a part of it meanwhile
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), wanted)
 
     def free(self) -> None:
         """Take the filler away."""
