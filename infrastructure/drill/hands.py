@@ -5,9 +5,11 @@ symbol that holds a position, nor a process that is not Phoenix's own.
 """
 
 import asyncio
+import math
+import resource
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +20,8 @@ import httpx
 
 from infrastructure.drill.promises import Verdict, judge
 from infrastructure.drill.reading import Sources, read_truth
-from infrastructure.drill.truth import EntryRow, Truth
+from infrastructure.drill.truth import EntryRow, SignalRow, Truth
+from infrastructure.local.ports import SERVICES
 from infrastructure.local.stack import LocalStack
 from shared.clock import utc_now
 from shared.errors import PhoenixError
@@ -137,6 +140,37 @@ class Hands:
         self._tell(f"{signal_id} is {state}")
         return found
 
+    async def until_ended(self, signal_id: str) -> SignalRow:
+        """Wait until a signal has its outcome, whichever that is."""
+
+        async def look() -> SignalRow | None:
+            found = (each for each in (await self.truth()).signals if each.signal_id == signal_id)
+            return next((each for each in found if each.outcome is not None), None)
+
+        ended: SignalRow = await self._eventually(look, f"the outcome of {signal_id}")
+        self._tell(f"{signal_id} ended as {ended.outcome} ({ended.reason})")
+        return ended
+
+    @asynccontextmanager
+    async def no_file_grows(self) -> AsyncIterator[None]:
+        """Let the services write to no file until the block ends, as on a full disk; the disk is not touched."""
+        programs = await asyncio.to_thread(self._stack.status)
+        found = {each.name: each.pid for each in programs if each.pid and each.name.startswith(SERVICES)}
+        self._tell(f"no file grows any more for {', '.join(found)}")
+        try:
+            for pid in found.values():
+                _limit_files(pid, 0)
+            yield
+        finally:
+            for pid in found.values():
+                _limit_files(pid, resource.RLIM_INFINITY)
+            self._tell("files may grow again")
+
+    async def quantity(self, usdt: int) -> str:
+        """Return a whole number of this drill's symbol that is worth at least so much."""
+        quotes = (await self._admin("GET", "state"))["quotes"]
+        return str(math.ceil(usdt / float(quotes[self.symbol]["last"])))
+
     async def until_restored(self, client_id: str) -> None:
         """Wait until a conditional order stands (again)."""
 
@@ -197,6 +231,12 @@ class Hands:
         await asyncio.sleep(CLOSE_INTERVAL_S)
         return False
 
+    async def take_back(self) -> None:
+        """Take back what is armed now, in the middle of a story."""
+        await self.disarm()
+        self._armed.clear()
+        self._tell("disarmed")
+
     async def _admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         url = f"{self._doors.sources.exchange_url}/admin/{path}"
         answer = await self._http.request(method, url, json=body)
@@ -215,3 +255,10 @@ class Hands:
             if asyncio.get_running_loop().time() > deadline:
                 raise DrillFailed(f"not within {PATIENCE_S:.0f} s: {what}")
             await asyncio.sleep(LOOK_INTERVAL_S)
+
+
+def _limit_files(pid: int, size_bytes: int) -> None:
+    """Set how large the files of a process may grow; one that has ended has no files."""
+    with suppress(ProcessLookupError):
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))

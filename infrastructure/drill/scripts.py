@@ -19,6 +19,10 @@ UNPROTECTED_MAX = timedelta(seconds=30)
 """P4's budget of 10 s, and the time that a killed program takes to come back."""
 
 
+REFUSALS_MANY = 100_000
+FOREIGN_USDT = 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class Script:
     """One drill."""
@@ -97,6 +101,62 @@ async def _silent_stream(hands: Hands) -> None:
     await hands.until("closed", entry.signal_id)
 
 
+async def _books_unreadable(hands: Hands) -> None:
+    entry = await hands.until("protected", await hands.send(hands.alert_body("buy")))
+    await hands.arm(
+        "the exchange refuses to show fills",
+        kind="refused",
+        operation="user_trades",
+        code=-1102,
+        msg="refused by the drill",
+        times=REFUSALS_MANY,
+        symbol=hands.symbol,
+    )
+    await hands.send(hands.alert_body("close"))
+    await hands.until("closed", entry.signal_id)
+    await hands.take_back()  # the books must become complete by themselves: money is conserved
+
+
+async def _delisted(hands: Hands) -> None:
+    entry = await hands.until("protected", await hands.send(hands.alert_body("buy")))
+    await hands.arm(
+        "the exchange takes no new positions in this symbol",
+        kind="rules_changed",
+        symbol=hands.symbol,
+        listing="SETTLING",
+    )
+    await hands.send(hands.alert_body("close"))
+    await hands.until("closed", entry.signal_id)
+    await hands.until_ended(await hands.send(hands.alert_body("buy")))
+
+
+async def _leverage_by_hand(hands: Hands) -> None:
+    first = await hands.until("protected", await hands.send(hands.alert_body("buy")))
+    await hands.send(hands.alert_body("close"))
+    await hands.until("closed", first.signal_id)
+    await hands.by_hand("leverage", "somebody sets the leverage to 50", symbol=hands.symbol, leverage=50)
+    await hands.until("protected", await hands.send(hands.alert_body("buy")))
+
+
+async def _foreign_position(hands: Hands) -> None:
+    quantity = await hands.quantity(FOREIGN_USDT)
+    await hands.by_hand(
+        "order", "somebody buys on the account", symbol=hands.symbol, side="BUY", quantity=quantity
+    )
+    try:
+        await hands.until_ended(await hands.send(hands.alert_body("close")))
+        await hands.until_ended(await hands.send(hands.alert_body("buy")))
+    finally:
+        await hands.by_hand("close", "somebody closes what is left of it", symbol=hands.symbol)
+
+
+async def _full_disk(hands: Hands) -> None:
+    async with hands.no_file_grows():
+        entry = await hands.until("protected", await hands.send(hands.alert_body("buy")))
+        await hands.send(hands.alert_body("close"))
+        await hands.until("closed", entry.signal_id)
+
+
 async def _execute_killed(hands: Hands) -> None:
     signal_id = await hands.send(hands.alert_body("buy"))
     await hands.kill("execute-0")
@@ -161,6 +221,31 @@ SCRIPTS: Mapping[str, Script] = {
             name="silent-stream",
             shows="a stop that fires while the exchange tells us nothing is noticed all the same",
             story=_silent_stream,
+        ),
+        Script(
+            name="books-unreadable",
+            shows="a position whose fills cannot be read is closed, and its books are completed later",
+            story=_books_unreadable,
+        ),
+        Script(
+            name="delisted",
+            shows="a symbol that trades no more is closed, not entered, and disturbs no other",
+            story=_delisted,
+        ),
+        Script(
+            name="leverage-by-hand",
+            shows="leverage that somebody else changed is put right before the next entry",
+            story=_leverage_by_hand,
+        ),
+        Script(
+            name="foreign-position",
+            shows="a position of somebody else is neither closed by our exits nor added to",
+            story=_foreign_position,
+        ),
+        Script(
+            name="full-disk",
+            shows="services that can write no log open, protect and close all the same",
+            story=_full_disk,
         ),
         Script(
             name="kill-execute",
