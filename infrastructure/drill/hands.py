@@ -18,7 +18,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from infrastructure.drill.promises import Verdict, judge
+from infrastructure.drill.promises import EXTERNAL, Verdict, judge
 from infrastructure.drill.reading import Sources, read_truth
 from infrastructure.drill.truth import EntryRow, SignalRow, Truth
 from infrastructure.local.ports import SERVICES
@@ -140,6 +140,16 @@ class Hands:
         self._tell(f"{signal_id} is {state}")
         return found
 
+    async def until_foreign_is_known(self) -> None:
+        """Wait until RISK counts a position on this drill's symbol that is not ours."""
+
+        async def look() -> bool:
+            reserved = (await self.truth()).reserved
+            return any(each.startswith(EXTERNAL) for each in reserved)
+
+        await self._eventually(look, f"a foreign position on {self.symbol}")
+        self._tell("RISK counts the foreign position")
+
     async def until_ended(self, signal_id: str) -> SignalRow:
         """Wait until a signal has its outcome, whichever that is."""
 
@@ -153,7 +163,7 @@ class Hands:
 
     @asynccontextmanager
     async def no_file_grows(self) -> AsyncIterator[None]:
-        """Let the services write to no file until the block ends, as on a full disk; the disk is not touched."""
+        """Let the services write to no file until the block ends, as on a full disk; no disk is touched."""
         programs = await asyncio.to_thread(self._stack.status)
         found = {each.name: each.pid for each in programs if each.pid and each.name.startswith(SERVICES)}
         self._tell(f"no file grows any more for {', '.join(found)}")

@@ -144,6 +144,7 @@ async def _foreign_position(hands: Hands) -> None:
         "order", "somebody buys on the account", symbol=hands.symbol, side="BUY", quantity=quantity
     )
     try:
+        await hands.until_foreign_is_known()
         await hands.until_ended(await hands.send(hands.alert_body("close")))
         await hands.until_ended(await hands.send(hands.alert_body("buy")))
     finally:
