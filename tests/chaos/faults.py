@@ -22,6 +22,8 @@ FROZEN_S = (2.0, 12.0)
 POSITION_WAIT_S = 20.0
 FULL_S = (3.0, 8.0)
 LASTING_S = (8.0, 25.0)
+CLOCK_S = (5.0, 20.0)
+CLOCK_STEPS_S = (40, -40, 3_600, -3_600, 86_400)
 TIMES_MANY = 100_000
 BROKER_ALARM_BYTES = 100 * 1024 * 1024
 """Half of what RabbitMQ is told to keep free (`disk_free_limit`)."""
@@ -167,6 +169,28 @@ def _disks() -> list[Trouble]:
         _row("disk full: postgres", 1, FULL_S, _full("postgres", 0), is_in_every_plan=True),
         _row("disk full: redis", 1, FULL_S, _full("redis", 0), is_in_every_plan=True),
         _row("disk low: rabbitmq", 1, FULL_S, _full("rabbitmq", BROKER_ALARM_BYTES), is_in_every_plan=True),
+    ]
+
+
+def _clock(service: str) -> Inject:
+    async def inject(world: World, fault: Fault) -> None:
+        """Set one process's clock, ahead or back, and after a while right again."""
+        step_s = CLOCK_STEPS_S[int(fault.dice * len(CLOCK_STEPS_S))]
+        assert world.clock_steps is not None, "this world's clocks cannot be set"
+        clock = world.clock_steps / f"{service}-0"
+        clock.write_text(str(step_s), encoding="ascii")
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            clock.unlink(missing_ok=True)
+
+    return inject
+
+
+def _clocks() -> list[Trouble]:
+    return [
+        _row(f"clock of {service} is set", 1, CLOCK_S, _clock(service), is_in_every_plan=True)
+        for service in (*OWN_PROGRAMS, "market_feed")
     ]
 
 
@@ -319,6 +343,7 @@ TROUBLES: Mapping[str, Trouble] = {
         *_programs(),
         *_servers(),
         *_disks(),
+        *_clocks(),
         *_links(),
         *_exchange(),
         *_exchange_for_a_while(),

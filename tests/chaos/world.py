@@ -57,6 +57,7 @@ class World:
     replicas: int
     http: httpx.AsyncClient
     disks: Mapping[str, Disk] = field(default_factory=dict)
+    clock_steps: Path | None = None
     _frozen: set[str] = field(default_factory=set)
 
     @property
@@ -128,6 +129,8 @@ class World:
             link.heal()
         for disk in self.disks.values():
             disk.free()
+        for clock in self.clock_steps.iterdir() if self.clock_steps else ():
+            clock.unlink(missing_ok=True)
         with suppress(httpx.HTTPError):  # an exchange that is just being started has no faults
             await self.admin("DELETE", "faults")
         for armed in self.crash_points.iterdir():
@@ -149,14 +152,18 @@ async def chaos_world(replicas: int) -> AsyncIterator[World]:
             name: await resources.enter_async_context(proxy_to(stack.ports.of(server)))
             for name, (server, _) in LINKS.items()
         }
-        overrides = dict(SETTINGS) | {"PHOENIX_CRASH_POINTS": str(points)}
+        steps = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="phoenix95-clocks-")))
+        overrides = dict(SETTINGS) | {
+            "PHOENIX_CRASH_POINTS": str(points),
+            "PHOENIX_CLOCK_STEPS": str(steps),
+        }
         for name, (server, key) in LINKS.items():
             port = f":{stack.ports.of(server)}"
             assert port in settings[key], f"{key} does not name the port of {server}"
             overrides[key] = settings[key].replace(port, f":{links[name].port}")
         await asyncio.to_thread(stack.start, replicas=replicas, overrides=overrides)
         http = await resources.enter_async_context(httpx.AsyncClient(timeout=HTTP_TIMEOUT_S))
-        world = World(stack, settings, links, points, replicas, http, own_disks)
+        world = World(stack, settings, links, points, replicas, http, own_disks, steps)
         limits = {"limits": {"positions_max": POSITIONS_MAX}, "reason": "chaos"}
         answer = await http.post(
             world.addresses.risk + "/update", json=limits, headers={"X-API-Key": settings["PHOENIX_API_KEY"]}
