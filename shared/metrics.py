@@ -238,6 +238,17 @@ ENTRIES_TAKEN_UP = Counter(
     "Entries that stalled in a state, in another process's hand or in nobody's, and were taken up.",
     ["state"],
 )
+EXCHANGE_REPORT_WEIGHT = Counter(
+    "phoenix_exchange_report_weight_total",
+    "Request weight spent on reads that only complete the books, by operation.",
+    ["operation"],
+)
+BOOKS_INCOMPLETE = Gauge(
+    "phoenix_books_incomplete", "Closed positions whose books are not complete yet; the same on each replica."
+)
+BOOKS_TRIES = Counter(
+    "phoenix_books_tries_total", "Tries to complete the books of a closed position, by result.", ["result"]
+)
 RULES_RENEWED = Counter(
     "phoenix_rules_renewed_total",
     "Times a symbol's rules were read again because the exchange contradicted them, had they changed or not.",

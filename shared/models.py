@@ -187,7 +187,7 @@ class PositionOpened(Message, frozen=True, kw_only=True):
     position: Position
 
 
-class PositionClosed(Message, frozen=True, kw_only=True):
+class PositionClosed(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A position ended. `pnl_usdt` is realised profit before costs; net = pnl − fees + funding (paid is
     negative).
     """
@@ -197,6 +197,28 @@ class PositionClosed(Message, frozen=True, kw_only=True):
     position: Position
     reason: CloseReason
     closed_by: str | None  # the exit signal or request that asked for it
+    exit_price: Decimal | None  # None while no fill of the exit is known
+    pnl_usdt: Decimal
+    fees_usdt: Decimal
+    funding_usdt: Decimal
+    closed_at: UtcTime
+    detail: str = ""  # why it was closed, in the exchange's words where it refused something
+    missing: str = ""  # what the books lack and why; the amounts are what is known so far. Empty: complete
+
+    @property
+    def net_pnl_usdt(self) -> Decimal:
+        """What the account gained or lost."""
+        return self.pnl_usdt - self.fees_usdt + self.funding_usdt
+
+
+class BooksCompleted(Message, frozen=True, kw_only=True):
+    """The books of a position that closed with incomplete ones (`PositionClosed.missing`), now complete."""
+
+    SCHEMA: ClassVar[str] = "position.books.v1"
+    signal_id: str
+    position: Position
+    reason: CloseReason
+    closed_by: str | None
     exit_price: Decimal
     pnl_usdt: Decimal
     fees_usdt: Decimal
@@ -207,6 +229,22 @@ class PositionClosed(Message, frozen=True, kw_only=True):
     def net_pnl_usdt(self) -> Decimal:
         """What the account gained or lost."""
         return self.pnl_usdt - self.fees_usdt + self.funding_usdt
+
+
+class OrderRefused(Message, frozen=True, kw_only=True):
+    """The exchange refused an order that protects or closes; stated once per order role and code.
+
+    `next_step` is a stable name of what EXECUTE does about it.
+    """
+
+    SCHEMA: ClassVar[str] = "order.refused.v1"
+    signal_id: str
+    symbol: str
+    client_id: str
+    role: str
+    code: int
+    text: str
+    next_step: str
 
 
 class CloseIgnored(Message, frozen=True, kw_only=True):
@@ -276,6 +314,8 @@ MESSAGES: tuple[type[Message], ...] = (
     ProtectionPlaced,
     PositionOpened,
     PositionClosed,
+    BooksCompleted,
+    OrderRefused,
     CloseIgnored,
     AccountSnapshot,
     AlertRaised,

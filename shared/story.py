@@ -6,43 +6,14 @@ left out. Times are milliseconds since the alert was received. The sentences are
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
+from shared.story_endings import books_completed, closed, in_words, net_line, order_refused
+from shared.story_lines import Chapter, Line, Mark, Narration, Payload
 from shared.story_words import ENGLISH, StoryWords
 from shared.wording import money, number, percent, readable
-
-Payload = Mapping[str, Any]
-
-
-class Mark(StrEnum):
-    """What a line says about what it tells."""
-
-    NONE = ""
-    GOOD = "good"
-    CHANGED = "changed"
-    BAD = "bad"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a chapter."""
-
-    text: str
-    mark: Mark = Mark.NONE
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One thing that happened, `at_ms` after the alert (None: not a moment)."""
-
-    title: str
-    at_ms: int | None
-    lines: Sequence[Line] = field(default_factory=tuple)
-
 
 CHECK_MARKS = {"pass": Mark.GOOD, "resize": Mark.CHANGED, "refuse": Mark.BAD}
 OUTCOME_MARKS = {
@@ -55,8 +26,6 @@ OUTCOME_MARKS = {
 }
 GIVEN = ("confidence", "price", "rsi", "macd")
 """What an alert may bring along, in the order in which it is told."""
-
-Narration = tuple[str, Sequence[Line]]
 
 
 def tell(document: Mapping[str, Any], words: StoryWords = ENGLISH) -> list[Chapter]:
@@ -144,15 +113,10 @@ def _trade_closed(trade: Payload, received: datetime, words: StoryWords) -> Chap
     title = words(
         "closes",
         symbol=trade["symbol"],
-        reason=_in_words(trade["reason"] or "", words),
+        reason=in_words(trade["reason"] or "", words),
         signal=trade["signal_id"],
     )
-    return Chapter(title, _since(received, trade["closed_at"]), (_net_line(net, words),))
-
-
-def _net_line(net: Decimal, words: StoryWords) -> Line:
-    mark = Mark.GOOD if net > 0 else Mark.BAD if net < 0 else Mark.NONE
-    return Line(words("net", net=f"{net:+,.2f}"), mark)
+    return Chapter(title, _since(received, trade["closed_at"]), (net_line(net, words),))
 
 
 def _analysis_lines(analysis: Payload, words: StoryWords) -> list[Line]:
@@ -308,22 +272,9 @@ def _opened(payload: Payload, words: StoryWords) -> Narration:
     return words("opened"), (Line(text),)
 
 
-def _closed(payload: Payload, words: StoryWords) -> Narration:
-    pnl, fees, funding = (Decimal(payload[key]) for key in ("pnl_usdt", "fees_usdt", "funding_usdt"))
-    net = pnl - fees + funding
-    exit_text = words(
-        "exit", quantity=number(payload["position"]["quantity"]), price=number(payload["exit_price"])
-    )
-    result = words("result", pnl=f"{pnl:+,.2f}", fees=f"{fees:,.2f}", funding=f"{funding:+,.2f}")
-    lines = [Line(exit_text), Line(result), _net_line(net, words)]
-    if payload.get("closed_by"):
-        lines.insert(1, Line(words("asked_by", actor=payload["closed_by"])))
-    return words("closed", reason=_in_words(payload["reason"], words)), lines
-
-
 def _close_requested(payload: Payload, words: StoryWords) -> Narration:
     what = payload["symbol"] or words("all_positions")
-    reason = _in_words(payload["reason"], words)
+    reason = in_words(payload["reason"], words)
     return words("close_requested", what=what, reason=reason, actor=payload["requested_by"]), ()
 
 
@@ -359,7 +310,9 @@ NARRATORS: Mapping[str, Callable[[Payload, StoryWords], Narration]] = {
     "order.ended.v1": _order_ended,
     "protection.placed.v1": _protected,
     "position.opened.v1": _opened,
-    "position.closed.v1": _closed,
+    "position.closed.v1": closed,
+    "position.books.v1": books_completed,
+    "order.refused.v1": order_refused,
     "position.close_ignored.v1": _close_ignored,
     "signal.ended.v1": _signal_ended,
 }
@@ -368,10 +321,6 @@ NARRATORS: Mapping[str, Callable[[Payload, StoryWords], Narration]] = {
 def _end(ended: Payload, words: StoryWords) -> dict[str, str]:
     """Return how something ended and why, in words."""
     return {"outcome": words.name(ended["outcome"]), "reason": words.name(ended["reason"])}
-
-
-def _in_words(reason: str, words: StoryWords) -> str:
-    return words.name(reason).replace("_", " ")
 
 
 def _is_analysis(event: Mapping[str, Any]) -> bool:

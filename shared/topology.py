@@ -166,6 +166,8 @@ ROUTES: dict[str, tuple[Route, ...]] = {
     models.ProtectionPlaced.SCHEMA: (Route(exchange=EVENTS.name, routing_key="protection.placed"),),
     models.PositionOpened.SCHEMA: (Route(exchange=EVENTS.name, routing_key="position.opened"),),
     models.PositionClosed.SCHEMA: (Route(exchange=EVENTS.name, routing_key="position.closed"),),
+    models.BooksCompleted.SCHEMA: (Route(exchange=EVENTS.name, routing_key="position.books"),),
+    models.OrderRefused.SCHEMA: (Route(exchange=EVENTS.name, routing_key="order.refused"),),
     models.CloseIgnored.SCHEMA: (Route(exchange=EVENTS.name, routing_key="position.close_ignored"),),
     models.AccountSnapshot.SCHEMA: (Route(exchange=EVENTS.name, routing_key="account.snapshot"),),
     models.AlertRaised.SCHEMA: (Route(exchange=RISK.name, routing_key="risk.alert"),),

@@ -13,7 +13,8 @@ from scripts.phoenix_cli.installation import SERVICES
 from scripts.phoenix_cli.output import table
 from shared.headline import Situation, Tone, headline_of
 from shared.headline_words import ENGLISH
-from shared.story import Chapter, Mark, tell
+from shared.story import tell
+from shared.story_lines import Chapter, Mark
 from shared.wording import money, percent, seconds, short
 
 SIGNALS_SHOWN = 5

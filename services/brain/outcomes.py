@@ -12,6 +12,7 @@ from decimal import Decimal
 from operator import itemgetter
 
 from shared.models import (
+    BooksCompleted,
     CloseIgnored,
     Envelope,
     ManualTradeProposed,
@@ -118,8 +119,13 @@ def outcome_of(fact: Message) -> Outcome | None:
 
 
 def closed_trade(fact: Message) -> ClosedTrade | None:
-    """Return the trade that `fact` ends; None for other facts and for a position that cost nothing."""
-    if not isinstance(fact, PositionClosed):
+    """Return the trade that `fact` ends; None for other facts and for a position that cost nothing.
+
+    A trade whose books are incomplete is no evidence of any odds: it is booked when they are complete.
+    """
+    if not isinstance(fact, PositionClosed | BooksCompleted):
+        return None
+    if isinstance(fact, PositionClosed) and fact.missing:
         return None
     position = fact.position
     entered_usdt = position.entry_price * position.quantity
@@ -153,7 +159,7 @@ def position_change(fact: Message) -> PositionChange | None:
 def stories(envelope: Envelope) -> tuple[str, ...]:
     """Return the ids of the signals whose story `envelope` belongs to."""
     fact = envelope.payload
-    if isinstance(fact, PositionClosed) and fact.closed_by not in (None, envelope.correlation_id):
-        assert fact.closed_by is not None
-        return envelope.correlation_id, fact.closed_by
+    closer = fact.closed_by if isinstance(fact, PositionClosed | BooksCompleted) else None
+    if closer is not None and closer != envelope.correlation_id:
+        return envelope.correlation_id, closer
     return (envelope.correlation_id,)

@@ -32,14 +32,14 @@ from services.execute.venue import (
     VenuePosition,
     VenueTrade,
 )
-from services.execute.venue_calls import VenueCalls, read_list
+from services.execute.venue_calls import VenueCalls, read_list, readable
+from services.execute.venue_history import VenueHistory
 from services.execute.venue_streams import VenueStreams
 from shared import metrics
 from shared.errors import ExchangeUnavailable, OperatorNeeded
 from shared.market import Bar, Instrument
-from shared.money import ONE, plain
+from shared.money import plain
 
-TRADES_PER_READ_MAX = 1_000
 INCOME_PER_READ_MAX = 1_000
 INCOME_PAGES_MAX = 40
 INCOME_AHEAD = timedelta(minutes=1)
@@ -58,6 +58,7 @@ class BinanceClient(VenueStreams):
         super().__init__(self.venue, VenueCalls(self.venue))
         self._call, self._find = self._calls.call, self._calls.find
         self.clock = self._calls.clock
+        self.history = VenueHistory(self.venue, self._calls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,7 +143,7 @@ class BinanceClient(VenueStreams):
         raw = await self._call(
             "best_prices", self.venue.fapiPublicGetTickerBookTicker, {"symbol": symbol}, is_read=True
         )
-        return venue_parse.best_prices(raw)
+        return readable(venue_parse.best_prices, raw)
 
     async def bars(self, symbol: str, limit: int) -> tuple[Bar, ...]:
         """Return the last closed 1 m bars, oldest first."""
@@ -182,7 +183,7 @@ class BinanceClient(VenueStreams):
         else:
             params |= {"type": "LIMIT", "timeInForce": "IOC", "price": plain(order.limit_price)}
         raw = await self._call("place_entry", self.venue.fapiPrivatePostOrder, params)
-        return venue_parse.order_report(raw)
+        return readable(venue_parse.order_report, raw, is_read=False)
 
     def _no_later_than(self, asked_at: datetime) -> dict[str, int]:
         """Sign with a time of ours: past recvWindow after it, the exchange refuses the order."""
@@ -203,10 +204,13 @@ class BinanceClient(VenueStreams):
             "side": order.side.upper(),
             "type": "STOP_MARKET" if order.is_stop else "TAKE_PROFIT_MARKET",
             "triggerPrice": plain(order.trigger_price),
-            "closePosition": "true",
             "workingType": getattr(self._settings, "trigger_price", "MARK_PRICE"),
             "clientAlgoId": order.client_id,
         }
+        if order.quantity is None:
+            params["closePosition"] = "true"
+        else:
+            params |= {"quantity": plain(order.quantity), "reduceOnly": "true"}
         try:
             await self._call("place_protection", self.venue.fapiPrivatePostAlgoOrder, params)
         except VenueRefused as refused:
@@ -236,28 +240,28 @@ class BinanceClient(VenueStreams):
             **self._no_later_than(asked_at),
         }
         raw = await self._call("close_market", self.venue.fapiPrivatePostOrder, params)
-        return venue_parse.order_report(raw)
+        return readable(venue_parse.order_report, raw, is_read=False)
 
     async def find_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """Return the order with our client id, or None when the exchange does not know it (yet)."""
         raw = await self._find(
             "find_order", self.venue.fapiPrivateGetOrder, {"symbol": symbol, "origClientOrderId": client_id}
         )
-        return None if raw is None else venue_parse.order_report(raw)
+        return None if raw is None else readable(venue_parse.order_report, raw)
 
     async def find_order_by_id(self, symbol: str, order_id: str) -> OrderReport | None:
         """Return the order with the exchange's own id."""
         raw = await self._find(
             "find_order", self.venue.fapiPrivateGetOrder, {"symbol": symbol, "orderId": order_id}
         )
-        return None if raw is None else venue_parse.order_report(raw)
+        return None if raw is None else readable(venue_parse.order_report, raw)
 
     async def find_algo(self, client_id: str) -> AlgoReport | None:
         """Return the conditional order with our client id, or None when the exchange does not know it
         (yet).
         """
         raw = await self._find("find_algo", self.venue.fapiPrivateGetAlgoOrder, {"clientAlgoId": client_id})
-        return None if raw is None else venue_parse.algo_report(raw)
+        return None if raw is None else readable(venue_parse.algo_report, raw)
 
     async def cancel_algo(self, client_id: str) -> bool:
         """Cancel a conditional order; False when there was none to cancel."""
@@ -310,32 +314,21 @@ class BinanceClient(VenueStreams):
     async def account(self) -> VenueAccount:
         """Return wallet, equity and free balance."""
         raw = await self._call("account", self.venue.fapiPrivateV3GetAccount, is_read=True)
-        return venue_parse.account(raw)
+        return readable(venue_parse.account, raw)
 
-    async def trades(self, symbol: str, since: datetime) -> tuple[VenueTrade, ...]:
-        """Return our fills of a symbol from `since` on, oldest first.
+    async def trades(
+        self, symbol: str, since: datetime, until: datetime | None = None
+    ) -> tuple[VenueTrade, ...]:
+        """Return our fills of a symbol in that time, oldest first; without an end, up to now."""
+        return await self.history.trades(symbol, since, until)
 
-        Week by week, because the exchange gives no more at a time: a position may be older than that.
-        """
-        rows: list[Any] = []
-        for week in venue_parse.weeks(since, venue_parse.from_ms(self.venue.milliseconds())):
-            params = {"symbol": symbol, "limit": TRADES_PER_READ_MAX} | week
-            rows += await self._call("trades", self.venue.fapiPrivateGetUserTrades, params, is_read=True)
-        prices = {asset: await self._price_of(asset) for asset in venue_parse.fee_assets(rows)}
-        parsed = [venue_parse.trade(row, prices.get(row["commissionAsset"], ONE)) for row in rows]
-        return tuple(sorted(parsed, key=lambda each: each.filled_at))
+    async def order_trades(self, symbol: str, order_id: str) -> tuple[VenueTrade, ...]:
+        """Return the fills of one order, oldest first; their fees are not valued."""
+        return await self.history.order_trades(symbol, order_id)
 
     async def charges(self, symbol: str, since: datetime, until: datetime) -> VenueCharges:
         """Return what the exchange booked on a symbol in that time besides its trades."""
-        params = {
-            "symbol": symbol,
-            "startTime": venue_parse.to_ms(since),
-            "endTime": venue_parse.to_ms(until),
-            "limit": INCOME_PER_READ_MAX,
-        }
-        return venue_parse.charges(
-            await self._call("charges", self.venue.fapiPrivateGetIncome, params, is_read=True)
-        )
+        return await self.history.charges(symbol, since, until)
 
     async def income_since(self, since: datetime) -> tuple[IncomeRow, ...]:
         """Return every row of the account's history from `since` on, oldest first; a page that is
@@ -382,10 +375,3 @@ class BinanceClient(VenueStreams):
     async def ping(self) -> None:
         """Raise `ExchangeUnavailable` unless the exchange answers."""
         await self._call("ping", self.venue.fapiPublicGetPing, is_read=True)
-
-    async def _price_of(self, asset: str) -> Decimal:
-        """The value of a fee asset now, USDT; the exchange does not tell that of the fill's time."""
-        raw = await self._call(
-            "trades", self.venue.fapiPublicGetTickerBookTicker, {"symbol": f"{asset}USDT"}, is_read=True
-        )
-        return venue_parse.best_prices(raw).bid

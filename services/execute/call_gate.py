@@ -18,6 +18,7 @@ BAN_S_MIN = 1.0
 class Urgency(IntEnum):
     """What a call is for; the higher goes first."""
 
+    REPORT = 0  # what only completes the books
     ENTRY = 1
     READ = 2
     EXIT = 3
@@ -43,13 +44,42 @@ LIMITS: Mapping[Budget, int] = {
 }
 """Until the exchange has told its own."""
 SHARES: Mapping[Budget, Mapping[Urgency, float]] = {
-    Budget.WEIGHT_1M: {Urgency.ENTRY: 0.7, Urgency.READ: 0.9},
+    Budget.WEIGHT_1M: {Urgency.REPORT: 0.6, Urgency.ENTRY: 0.7, Urgency.READ: 0.9},
     Budget.ORDERS_1M: {Urgency.ENTRY: 0.7},
     Budget.ORDERS_10S: {Urgency.ENTRY: 0.7},
 }
 """How much of each budget may be used up before a call of this urgency waits; an exit never waits for one."""
-AFTER_BAN_S: Mapping[Urgency, float] = {Urgency.ENTRY: 6.0, Urgency.READ: 1.0}
+AFTER_BAN_S: Mapping[Urgency, float] = {Urgency.REPORT: 10.0, Urgency.ENTRY: 6.0, Urgency.READ: 1.0}
 """How long after a ban others wait: what holds an exit in hand looks again at least every 5 s."""
+
+
+REPORT_SHARE = 0.1
+"""How much of the request weight one process may spend on what only completes the books."""
+
+
+class Pace:
+    """A budget that refills evenly: at most `per_minute` at once, and as much in any later minute."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._per_minute = per_minute
+        self._left = per_minute
+        self._at: float | None = None
+
+    def wait_s(self, amount: int, now: float) -> float:
+        """Return how long to wait until `amount` may be spent, s; what is above all of it waits for all."""
+        self._refill(now)
+        lacking = min(amount, self._per_minute) - self._left
+        return max(0.0, lacking * 60.0 / self._per_minute)
+
+    def spend(self, amount: int, now: float) -> None:
+        """Note that it was spent."""
+        self._refill(now)
+        self._left -= amount
+
+    def _refill(self, now: float) -> None:
+        passed_s = 0.0 if self._at is None else max(0.0, now - self._at)
+        self._left = min(self._per_minute, self._left + passed_s * self._per_minute / 60.0)
+        self._at = now
 
 
 @dataclass(frozen=True)
@@ -72,7 +102,7 @@ class CallGate:
         """Return why a call must not be made, or None when it may."""
         if (wait_s := self.ban_left_s(urgency, now)) > 0:
             return f"the exchange asked us to stop calling for {wait_s:.1f} s"
-        if urgency is Urgency.ENTRY and now < self._open_until:
+        if urgency <= Urgency.ENTRY and now < self._open_until:
             return f"the circuit breaker is open for {self._open_until - now:.1f} s"
         for budget, shares in SHARES.items():
             share, used = shares.get(urgency), self._used_of(budget, now)

@@ -7,7 +7,7 @@ state. The exchange sees at most one entry per signal: only the claim permits se
 
 import asyncio
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
@@ -37,7 +37,6 @@ from shared.supervision import Done, Failed, attempt
 
 LOOKUP_INTERVAL_S = 0.5
 LOOKS_MIN = 5  # after a restart the time may be up already; a fresh order can be invisible for a moment
-FILLS_LOOKBACK = timedelta(minutes=1)
 STEPS_MAX = 300  # five, and a retry of the protection every 0.25 s of its budget; more is a loop in the table
 
 _log = logs.get(__name__)
@@ -264,14 +263,13 @@ class EntryFlow:
 
     async def _average_price(self, entry: Entry, report: OrderReport) -> Decimal:
         """The answer to an order may lack its average price; the order, its fills or the position have it."""
-        found = await self._exchange.find_order(entry.symbol, entry.client_id)
-        if found is not None and found.average_price is not None:
-            return found.average_price
-        trades = await self._exchange.trades(entry.symbol, report.updated_at - FILLS_LOOKBACK)
-        ours = tuple(each for each in trades if each.order_id == report.order_id)
-        if ours:
-            turnover = sum((each.price * each.quantity for each in ours), ZERO)
-            return stored(turnover / total_quantity(ours))
+        match await attempt(self._exchange.find_order(entry.symbol, entry.client_id)):
+            case Done(OrderReport(average_price=Decimal() as average)):
+                return average
+        match await attempt(self._exchange.order_trades(entry.symbol, report.order_id)):
+            case Done(ours) if ours:
+                turnover = sum((each.price * each.quantity for each in ours), ZERO)
+                return stored(turnover / total_quantity(ours))
         held = await self._exchange.positions(entry.symbol)
         price = next((each.entry_price for each in held if each.side is entry.side), None)
         if price is None:

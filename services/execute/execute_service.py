@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from services.execute.account_ledger import AccountLedger
 from services.execute.api_examples import ANSWERS
 from services.execute.binance_client import BinanceClient
+from services.execute.book_keeper import BookKeeper
+from services.execute.book_reader import BookReader
 from services.execute.config import ExecuteSettings
 from services.execute.entry_flow import EntryFlow
 from services.execute.entry_preparation import EntryRules
@@ -72,7 +74,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
         MarketReader(redis), ticks, exchange, settings.market_data_age_s_max, utc_now, MarketWriter(redis)
     )
     rules, inst = _entry_rules(settings), settings.installation
-    exits = ExitFlow(store, exchange, outbox, inst, utc_now)
+    exits = ExitFlow(store, exchange, market, outbox, inst, utc_now)
     protection = ProtectionFlow(
         store, exchange, market, outbox, exits, inst, rules.protection_timeout_s, utc_now
     )
@@ -82,7 +84,8 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("exchange_clock", exchange.clock.keep)
-    runtime.spawn("rescue", Rescue(store, entries, exits).watch)
+    runtime.spawn("rescue", Rescue(store, entries, exits, utc_now).watch)
+    runtime.spawn("books", BookKeeper(store, BookReader(exchange, inst), outbox, utc_now).watch)
     kept = retention(settings.trades_kept_days, settings.equity_kept_days)
     runtime.spawn("retention", Retention(database, kept).keep)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)

@@ -54,32 +54,66 @@ def has_drifted(reference: Decimal, best: Decimal, drift_max: Decimal) -> bool:
     return abs(best - reference) / reference > drift_max
 
 
+MISSING_FILLS = "fills that are not visible yet"
+
+
 class ClosedBooks(Value, frozen=True, kw_only=True):
     """The result of a closed position, from the exchange's own fills."""
 
-    exit_price: Decimal
+    exit_price: Decimal | None  # None, like the order's id, while no fill of the exit is known
     pnl_usdt: Decimal
     fees_usdt: Decimal
     closed_at: datetime
-    exit_order_id: str
+    exit_order_id: str | None
     fills: tuple[VenueTrade, ...]
-
-    def with_fees(self, more_usdt: Decimal) -> "ClosedBooks":
-        """Return the books with fees that belong to none of the fills."""
-        return msgspec.structs.replace(self, fees_usdt=self.fees_usdt + more_usdt)
+    missing: tuple[str, ...] = ()  # what is not known yet; the amounts lack it
+    reason: CloseReason = CloseReason.EXTERNAL
+    funding_usdt: Decimal = ZERO
 
 
 def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | None:
-    """Return the books of a position that is flat, or None while its closing fills are not all visible yet.
+    """Return the books of a position that is flat, or None while its fills are not all visible yet."""
+    if not trades:
+        return None
+    books = known_books(entry, trades, max(each.filled_at for each in trades))
+    return None if MISSING_FILLS in books.missing else books
+
+
+def known_books(entry: Entry, trades: Collection[VenueTrade], gone_at: datetime) -> ClosedBooks:
+    """Return the books of a position that was seen to be gone at `gone_at`, as far as its fills are visible.
 
     Fills belong to the position by the entry's order id, then by being on the closing side afterwards,
     until the quantity is used up: whatever trades later, or beyond it, belongs to somebody else. Afterwards
     is told by the trades' numbers, which grow with every trade of a symbol; clocks are set now and then.
     """
-    closing_side = OrderSide.closing(entry.side)
     entering = tuple(each for each in trades if each.order_id == entry.exchange_order_id)
-    if total_quantity(entering) < entry.filled_quantity:
-        return None
+    exiting = _exiting(entry, trades, entering)
+    quantity = total_quantity(exiting)
+    turnover = sum((each.price * each.quantity for each in exiting), ZERO)
+    is_whole = total_quantity(entering) >= entry.filled_quantity and quantity >= entry.filled_quantity
+    fills = (*entering, *exiting)
+    return ClosedBooks(
+        exit_price=stored(turnover / quantity) if exiting else None,
+        pnl_usdt=sum((each.realised_pnl_usdt for each in exiting), ZERO),
+        fees_usdt=sum((each.fee_usdt for each in fills), ZERO),
+        closed_at=exiting[-1].filled_at if is_whole else gone_at,
+        exit_order_id=exiting[-1].order_id if exiting else None,
+        fills=fills,
+        missing=(() if is_whole else (MISSING_FILLS,)) + _unvalued(fills),
+    )
+
+
+def _unvalued(fills: tuple[VenueTrade, ...]) -> tuple[str, ...]:
+    assets = sorted({each.fee_asset for each in fills if not each.is_fee_valued})
+    return tuple(f"the value of fees paid in {asset}" for asset in assets)
+
+
+def _exiting(
+    entry: Entry, trades: Collection[VenueTrade], entering: tuple[VenueTrade, ...]
+) -> tuple[VenueTrade, ...]:
+    closing_side = OrderSide.closing(entry.side)
+    if not entering:
+        return ()  # nothing says yet which fills came after the entry
     entered_with = min(_number(each) for each in entering)
     exiting: list[VenueTrade] = []
     open_quantity = entry.filled_quantity
@@ -91,17 +125,7 @@ def close_books(entry: Entry, trades: Collection[VenueTrade]) -> ClosedBooks | N
             exiting.append(_our_part(each, open_quantity, held))
             open_quantity -= exiting[-1].quantity
         held += -each.quantity if each.side is closing_side else each.quantity
-    if open_quantity > ZERO:
-        return None
-    turnover = sum((each.price * each.quantity for each in exiting), ZERO)
-    return ClosedBooks(
-        exit_price=stored(turnover / entry.filled_quantity),
-        pnl_usdt=sum((each.realised_pnl_usdt for each in exiting), ZERO),
-        fees_usdt=sum((each.fee_usdt for each in (*entering, *exiting)), ZERO),
-        closed_at=exiting[-1].filled_at,
-        exit_order_id=exiting[-1].order_id,
-        fills=(*entering, *exiting),
-    )
+    return tuple(exiting)
 
 
 def _number(fill: VenueTrade) -> int:
@@ -122,6 +146,9 @@ def _our_part(fill: VenueTrade, open_quantity: Decimal, held: Decimal) -> VenueT
         fill,
         quantity=open_quantity,
         fee_usdt=stored(fill.fee_usdt * open_quantity / fill.quantity),
+        fee_amount=None
+        if fill.fee_amount is None
+        else stored(fill.fee_amount * open_quantity / fill.quantity),
         realised_pnl_usdt=stored(fill.realised_pnl_usdt * open_quantity / closed),
     )
 
@@ -132,15 +159,27 @@ def close_reason(
     exit_client_id: str | None,
     stop_order_id: str | None,
     take_profit_order_id: str | None,
+    our_closing_ids: Collection[str] = (),
 ) -> CloseReason:
     """Return why the position ended, by which order closed it."""
     if exit_order_id == stop_order_id:
         return CloseReason.STOP_LOSS
     if exit_order_id == take_profit_order_id:
         return CloseReason.TAKE_PROFIT
+    if exit_order_id in our_closing_ids and entry.close_reason:
+        return entry.close_reason
     for prefix, reason in EXCHANGES_OWN.items():
         if exit_client_id is not None and exit_client_id.startswith(prefix):
             return reason
     if exit_client_id is not None and exit_client_id.startswith(entry.client_id[:-1]) and entry.close_reason:
         return entry.close_reason
     return CloseReason.EXTERNAL
+
+
+def presumed_reason(entry: Entry, stop_order_id: str | None, take_profit_order_id: str | None) -> CloseReason:
+    """Return why a position ended of whose exit no fill is known: what fired, else what we set out to do."""
+    if entry.close_reason is not None:
+        return entry.close_reason
+    if stop_order_id is not None:
+        return CloseReason.STOP_LOSS
+    return CloseReason.EXTERNAL if take_profit_order_id is None else CloseReason.TAKE_PROFIT

@@ -1,9 +1,9 @@
-"""Closing: reduce at market, see the position gone, cancel the twin order, close the books, tell.
+"""Closing: reduce at market, see the position gone, cancel the twin orders, free the symbol, report.
 
-Everything here is reduce-only and idempotent: any replica may do it, twice, at any time (P9). `settle` is the
-one place where a position's books are closed, whatever ended it: our order, its stop, its target, or somebody
-else. Exits of one symbol are taken one after the other within a process; they never wait for an entry, whose
-protection may be retried for seconds.
+Everything here is reduce-only and idempotent: any replica may do it, twice, at any time (P9). A position that
+is gone frees its symbol first; its books follow with what can be read at once, and are completed later by
+`book_keeper`. Exits of one symbol are taken one after the other within a process; they never wait for an
+entry, whose protection may be retried for seconds, nor for a read that only reports.
 """
 
 import asyncio
@@ -12,37 +12,41 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.execute import execution_rules, facts
-from services.execute.error_classes import ClockSkewed, VenueRefused
+from services.execute.book_reader import CLOCK_MARGIN, BookReader
+from services.execute.closing_orders import LOOK_S, ClosingOrders
+from services.execute.error_classes import VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import FINAL, Entry, EntryState
-from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep
-from services.execute.reconciliation import protection_ids
-from services.execute.venue import AlgoReport, OrderRow, OrderSide
-from shared import crash_points, ids, logs, metrics
+from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, OwesMessages, Sleep
+from services.execute.venue import VenuePosition
+from shared import crash_points, logs, metrics
 from shared.clock import Clock
-from shared.errors import ExecutionUnknown
-from shared.ids import OrderRole
+from shared.money import ZERO
+from shared.supervision import Done, attempt, within
 from shared.values import CloseReason, Severity
 
-FILLS_READS_MAX = 5
-FILLS_READ_INTERVAL_S = 0.1
-CLOCK_MARGIN = timedelta(minutes=1)
-"""How far the exchange's clock may have been set back since the entry, and its fills still be found."""
-CHARGED_WITHIN = timedelta(seconds=5)
-"""A liquidation's fee, or funding that fell due with the close, may be booked a moment after it."""
 CLOSE_TRIES_MAX = 3
 CLOSE_RETRY_S = 0.25
+CLOSE_ORDERS_MAX = 10
+"""In one go: the tries, and the forms that a close may have to go through."""
+REST_S_MIN = 5
+REST_S_MAX = 60
+"""How long a close that failed rests; twice as long each time. A new request does not wait for it."""
+VISIBLE_WITHIN = timedelta(seconds=3)
+"""A position may not be visible right after its fill; one that is not there later is gone."""
+SECOND_LOOK_S = 0.25
 
 _log = logs.get(__name__)
 
 
 class ExitFlow:
-    """Takes positions to closed books."""
+    """Takes positions to a free symbol and to their books."""
 
     def __init__(
         self,
         store: KeepsEntries,
         exchange: Exchange,
+        market: KnowsMarket,
         outbox: OwesMessages,
         installation: str,
         clock: Clock,
@@ -51,103 +55,156 @@ class ExitFlow:
         self._store = store
         self._exchange = exchange
         self._outbox = outbox
-        self._installation = installation
         self._clock = clock
         self._sleep = sleep
+        self._orders = ClosingOrders(store, exchange, market, outbox, installation, clock)
+        self._books = BookReader(exchange, installation, sleep)
         self._symbols: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # bounded by the number of symbols
+        self._rests: dict[
+            str, tuple[datetime, int]
+        ] = {}  # until when, and how long; by position being closed
 
-    async def close(self, entry: Entry, reason: CloseReason, closed_by: str | None) -> None:
+    async def close(self, entry: Entry, reason: CloseReason, closed_by: str | None, detail: str = "") -> None:
         """Close this position now; one that is being closed already is taken further.
 
         Raises:
             DependencyDown: the exchange or the database is away; call again.
         """
         async with self._store.transaction() as tx:
-            closing = await self._store.record_closing(tx, entry, reason, closed_by)
+            closing = await self._store.record_closing(tx, entry, reason, closed_by, detail)
         crash_points.reach("execute.closing_recorded")
         if closing is None:
             closing = await self._store.entry(entry.signal_id)
         if closing is not None and closing.state is EntryState.CLOSING:
+            self._rests.pop(entry.signal_id, None)
             await self.finish(closing)
 
     async def finish(self, entry: Entry) -> None:
         """Reduce what is left of a closing position, then settle it.
 
-        A refused, lost or partly filled order is followed by another, `CLOSE_TRIES_MAX` in all; after that
-        the operator is told and reconciliation goes on.
+        A lost, refused or partly filled order is followed by another, in another form where its form was
+        refused. What resists rests for a while; the operator is told, and rescue goes on.
         """
+        if self._rests_now(entry.signal_id):
+            return
         async with self._symbols[entry.symbol]:
-            for _ in range(CLOSE_TRIES_MAX):
-                held = await self._held_quantity(entry)
-                if held is None:
-                    if await self._settle_flat(entry):
-                        return
-                    continue  # right after a fill, the position itself may not be visible yet
-                asked_at = self._clock()  # before the turn is taken: see `_reduce`
-                attempt = await self._store.next_close_attempt(entry.signal_id)
-                if attempt is None:
-                    return  # settled meanwhile by another process
-                if not await self._reduce(entry, min(held, entry.filled_quantity), attempt, asked_at):
-                    await self._sleep(CLOSE_RETRY_S)
-            if await self._held_quantity(entry) is None:
-                await self._settle_flat(entry)
-                return
-        await self._tell_not_closed(entry)
+            trouble = await self._reduce_all(entry)
+        if trouble is None:
+            self._forget(entry.signal_id)
+            return
+        self._rest(entry.signal_id)
+        await self._report_not_closed(entry, trouble)
 
     def is_busy_with(self, symbol: str) -> bool:
         """Tell whether this process is closing or settling this symbol right now."""
         return self._symbols[symbol].locked()
 
     async def settle(self, entry: Entry) -> bool:
-        """Close the books if the position is gone from the exchange; True when they are closed.
+        """Free the symbol and close the books if our position is gone from the exchange; True when it is.
 
-        False means: still held, or its closing fills are not visible yet. Reconciliation comes back.
+        False means: still held, or nobody can tell yet. Reconciliation comes back.
         """
         async with self._symbols[entry.symbol]:
-            if await self._held_quantity(entry) is not None:
+            held = await self._held(entry)
+            if held is not None and await self._orders.closed_by_us(entry) < entry.filled_quantity:
                 return False
             # After that look: whoever closed it has recorded before why, and the caller's copy may be older.
-            now_stands = await self._store.entry(entry.signal_id)
-            if now_stands is None or now_stands.state in FINAL:
+            newest = await self._store.entry(entry.signal_id)
+            if newest is None or newest.state in FINAL:
                 return True
-            return await self._settle_flat(now_stands)
+            if held is None and not await self._is_surely_gone(newest):
+                return False
+            await self._settle_gone(newest)
+            self._forget(entry.signal_id)
+            return True
 
-    async def _reduce(self, entry: Entry, quantity: Decimal, attempt: int, asked_at: datetime) -> bool:
-        """Send one closing order; True when it was filled.
+    # --- reducing ---
 
-        It is signed with the time at which the entry still was ours to close: a process that was frozen
-        since is refused when it wakes, and cannot close the next position of the symbol (P9).
-        """
-        client_id = ids.client_order_id(self._installation, entry.signal_id, OrderRole.CLOSE, attempt)
-        side = OrderSide.closing(entry.side)
-        row = OrderRow(
-            client_id=client_id,
-            role=OrderRole.CLOSE,
-            symbol=entry.symbol,
-            side=side,
-            order_type="MARKET",
-            quantity=quantity,
-            status="SENDING",
-        )
-        async with self._store.transaction() as tx:
-            await self._store.record_orders(tx, entry.signal_id, [row])
+    async def _reduce_all(self, entry: Entry) -> str | None:
+        """Send closing orders until the position is gone; None when it is, else what was in the way."""
+        trouble, failures, is_first = "", 0, entry.close_attempts == 0
+        for _ in range(CLOSE_ORDERS_MAX):
+            held, left = await self._left(entry, is_first=is_first)
+            is_first = False
+            if left == ZERO and (held is not None or await self._is_surely_gone(entry)):
+                await self._settle_newest(entry)
+                return None
+            if failures >= CLOSE_TRIES_MAX:
+                break
+            failed = left == ZERO  # right after a fill, the position itself may not be visible yet
+            if left > ZERO:
+                asked_at = self._clock()  # before the turn is taken: see `ClosingOrders.reduce`
+                number = await self._store.next_close_attempt(entry.signal_id)
+                if number is None:
+                    return None  # settled meanwhile by another process
+                reduction = await self._orders.reduce(entry, held, left, number, asked_at)
+                trouble = reduction.trouble or trouble
+                failed = bool(reduction.trouble) and not reduction.changes_form
+            if failed:
+                failures += 1
+                await self._sleep(CLOSE_RETRY_S)
+        return trouble or "the position is not visible"
+
+    async def _left(self, entry: Entry, *, is_first: bool) -> tuple[VenuePosition | None, Decimal]:
+        """Return the position, and how much of it is still ours to close."""
         try:
-            report = await self._exchange.close_market(client_id, entry.symbol, side, quantity, asked_at)
-            crash_points.reach("execute.close_answered")
-        except ExecutionUnknown as lost:
-            _log.warning("close_answer_lost", correlation_id=entry.signal_id, error=str(lost))
-            return False
-        except (VenueRefused, ClockSkewed) as refused:
-            _log.warning("close_refused", correlation_id=entry.signal_id, error=str(refused))
-            await self._store.set_order_status(client_id, "REFUSED")
-            return False
-        await self._store.set_order_status(client_id, report.status)
-        return report.filled_quantity >= quantity
+            held = await self._held(entry)
+        except VenueRefused as refused:  # what is ours is closed all the same: every order is reduce-only
+            _log.warning("position_not_readable", correlation_id=entry.signal_id, error=str(refused))
+            return None, max(ZERO, entry.filled_quantity - await self._orders.closed_by_us(entry))
+        if held is None:
+            return None, ZERO
+        if is_first:
+            return held, min(held.quantity, entry.filled_quantity)
+        closed = await self._orders.closed_by_us(entry)
+        if closed < entry.filled_quantity and await self._fills_show_the_end(entry):
+            return held, ZERO  # closed by somebody else, and what is held was opened since
+        return held, max(ZERO, min(held.quantity, entry.filled_quantity - closed))
 
-    async def _tell_not_closed(self, entry: Entry) -> None:
+    async def _held(self, entry: Entry) -> VenuePosition | None:
+        positions = await self._exchange.positions(entry.symbol)
+        return next((each for each in positions if each.side is entry.side), None)
+
+    async def _is_surely_gone(self, entry: Entry) -> bool:
+        """Tell whether a position that is not held now has ended, rather than not being visible yet."""
+        assert entry.first_fill_at is not None
+        if await self._orders.closed_by_us(entry) >= entry.filled_quantity:
+            return True
+        if await self._fills_show_the_end(entry):
+            return True
+        age = self._clock() - self._exchange.clock_ahead() - entry.first_fill_at
+        if age < VISIBLE_WITHIN:
+            return False
+        await self._sleep(SECOND_LOOK_S)
+        try:
+            return await self._held(entry) is None
+        except VenueRefused:
+            return False
+
+    async def _fills_show_the_end(self, entry: Entry) -> bool:
+        assert entry.first_fill_at is not None
+        since = entry.first_fill_at - CLOCK_MARGIN
+        match await attempt(within(LOOK_S, self._exchange.trades(entry.symbol, since))):
+            case Done(trades):
+                return execution_rules.close_books(entry, trades) is not None
+        return False
+
+    def _rests_now(self, signal_id: str) -> bool:
+        return signal_id in self._rests and self._clock() < self._rests[signal_id][0]
+
+    def _rest(self, signal_id: str) -> None:
+        _, last_s = self._rests.get(signal_id, (None, REST_S_MIN // 2))
+        rest_s = min(max(2 * last_s, REST_S_MIN), REST_S_MAX)
+        self._rests[signal_id] = (self._clock() + timedelta(seconds=rest_s), rest_s)
+
+    def _forget(self, signal_id: str) -> None:
+        self._rests.pop(signal_id, None)
+        self._orders.forget(signal_id)
+
+    async def _report_not_closed(self, entry: Entry, trouble: str) -> None:
         text = (
             f"{entry.symbol}: {CLOSE_TRIES_MAX} tries did not close the position; Phoenix goes on "
-            "trying. Look at the exchange and close it there if need be."
+            f"trying. Look at the exchange and close it there if need be. Last: {trouble}"
         )
         told = [
             facts.alert(
@@ -156,83 +213,41 @@ class ExitFlow:
         ]
         async with self._store.transaction() as tx:
             await self._outbox.stage(tx, told)
-        _log.error("position_not_closed", correlation_id=entry.signal_id, symbol=entry.symbol)
+        _log.error(
+            "position_not_closed", correlation_id=entry.signal_id, symbol=entry.symbol, trouble=trouble
+        )
         await self._outbox.publish(told)
 
-    async def _settle_flat(self, entry: Entry) -> bool:
-        books = await self._visible_books(entry)
-        if books is None:
-            _log.warning("closing_fills_not_visible", correlation_id=entry.signal_id, symbol=entry.symbol)
-            return False
-        stop, target = await self._protection(entry)
-        reason = await self._reason(entry, books, stop, target)
-        # The twin goes before the symbol is free: left standing, it would close the next position of this
-        # symbol.
-        await self._cancel_standing(entry, stop, target)
-        crash_points.reach("execute.twin_cancelled")
-        assert entry.first_fill_at is not None
-        until = books.closed_at + CHARGED_WITHIN
-        charges = await self._exchange.charges(entry.symbol, entry.first_fill_at, until)
-        await self._record(
-            entry, books.with_fees(charges.liquidation_fees_usdt), reason, charges.funding_usdt
-        )
-        return True
+    # --- the symbol, then the books ---
 
-    async def _record(self, entry: Entry, books: ClosedBooks, reason: CloseReason, funding: Decimal) -> None:
+    async def _settle_newest(self, entry: Entry) -> None:
+        newest = await self._store.entry(entry.signal_id)
+        if newest is not None and newest.state not in FINAL:
+            await self._settle_gone(newest)
+
+    async def _settle_gone(self, entry: Entry) -> None:
+        # The twins go before the symbol is free: left open, one would close the next position of this symbol.
+        await self._orders.withdraw(entry)
+        crash_points.reach("execute.twin_cancelled")
+        gone_at = self._clock() - self._exchange.clock_ahead()
+        rows = await self._store.closing_orders(entry.signal_id)
+        ours = frozenset(each.exchange_order_id for each in rows if each.exchange_order_id is not None)
+        await self._record(entry, await self._books.read(entry, ours, gone_at, is_first=True))
+
+    async def _record(self, entry: Entry, books: ClosedBooks) -> None:
         async with self._store.transaction() as tx:
-            closed = await self._store.record_closed(tx, entry, reason, books, funding)
+            closed = await self._store.record_closed(tx, entry, books.reason, books, books.funding_usdt)
             if closed is None:
                 return  # another process closed the books
-            told = facts.closed(closed, reason, books, funding, self._clock())
+            told = facts.closed(closed, books.reason, books, books.funding_usdt, self._clock())
             await self._outbox.stage(tx, told)
         crash_points.reach("execute.books_closed")
-        net = books.pnl_usdt - books.fees_usdt + funding
-        metrics.TRADES_CLOSED.labels(reason=reason.value).inc()
+        metrics.TRADES_CLOSED.labels(reason=books.reason.value).inc()
         _log.info(
-            "position_closed", correlation_id=entry.signal_id, reason=reason.value, net_pnl_usdt=str(net)
+            "position_closed",
+            correlation_id=entry.signal_id,
+            reason=books.reason.value,
+            net_pnl_usdt=str(books.pnl_usdt - books.fees_usdt + books.funding_usdt),
+            missing="; ".join(books.missing),
         )
         await self._outbox.publish(told)
-
-    async def _held_quantity(self, entry: Entry) -> Decimal | None:
-        positions = await self._exchange.positions(entry.symbol)
-        return next((each.quantity for each in positions if each.side is entry.side), None)
-
-    async def _visible_books(self, entry: Entry) -> ClosedBooks | None:
-        """Fills may become visible a moment after the position is gone."""
-        assert entry.first_fill_at is not None
-        for attempt in range(FILLS_READS_MAX):
-            trades = await self._exchange.trades(entry.symbol, entry.first_fill_at - CLOCK_MARGIN)
-            books = execution_rules.close_books(entry, trades)
-            if books is not None:
-                return books
-            if attempt < FILLS_READS_MAX - 1:
-                await self._sleep(FILLS_READ_INTERVAL_S)
-        return None
-
-    async def _protection(self, entry: Entry) -> tuple[AlgoReport | None, AlgoReport | None]:
-        stop_id, target_id = protection_ids(entry, self._installation)
-        stop, target = await asyncio.gather(
-            self._exchange.find_algo(stop_id), self._exchange.find_algo(target_id)
-        )
-        return stop, target
-
-    async def _reason(
-        self, entry: Entry, books: ClosedBooks, stop: AlgoReport | None, target: AlgoReport | None
-    ) -> CloseReason:
-        order = await self._exchange.find_order_by_id(entry.symbol, books.exit_order_id)
-        return execution_rules.close_reason(
-            entry,
-            books.exit_order_id,
-            None if order is None else order.client_id,
-            None if stop is None else stop.actual_order_id,
-            None if target is None else target.actual_order_id,
-        )
-
-    async def _cancel_standing(self, entry: Entry, *found: AlgoReport | None) -> None:
-        for client_id, order in zip(protection_ids(entry, self._installation), found, strict=True):
-            if order is None or order.is_standing:  # a fresh one may be invisible and stand nevertheless
-                was_standing = await self._exchange.cancel_algo(client_id)
-                status = "CANCELED" if was_standing or order is None else order.status
-            else:
-                status = order.status
-            await self._store.set_order_status(client_id, status)

@@ -8,13 +8,16 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.execute import execution_rules
+from services.execute.error_classes import VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import Entry
 from services.execute.venue import OrderReport, ProtectiveOrder
 from shared import ids
 from shared.codec import envelop
+from shared.ids import OrderRole
 from shared.models import (
     AlertRaised,
+    BooksCompleted,
     CloseIgnored,
     CloseRequested,
     Envelope,
@@ -22,6 +25,7 @@ from shared.models import (
     OrderEnded,
     OrderFilled,
     OrderPlaced,
+    OrderRefused,
     PositionClosed,
     PositionOpened,
     ProtectionPlaced,
@@ -31,17 +35,29 @@ from shared.values import CloseReason, OutcomeKind, Severity
 
 PRODUCER = "execute"
 
+_ROLE_NAMES = {
+    OrderRole.STOP_LOSS: "stop_loss",
+    OrderRole.TAKE_PROFIT: "take_profit",
+    OrderRole.CLOSE: "close",
+}
 _REQUESTED = frozenset({CloseReason.EXIT_SIGNAL, CloseReason.OPERATOR})
 """Closes that were asked for by a request of their own; the others are asked for by the position's story."""
 
 
-def _told(payload: Message, signal_id: str, caused_by: type[Message], now: datetime) -> Envelope:
+def _told(
+    payload: Message,
+    signal_id: str,
+    caused_by: type[Message],
+    now: datetime,
+    discriminator: tuple[str, ...] = (),
+) -> Envelope:
     return envelop(
         payload,
         correlation_id=signal_id,
         causation_id=ids.event_id(caused_by.SCHEMA, signal_id),
         occurred_at=now,
         producer=PRODUCER,
+        discriminator=discriminator,
     )
 
 
@@ -131,14 +147,51 @@ def closed(
         fees_usdt=books.fees_usdt,
         funding_usdt=funding_usdt,
         closed_at=books.closed_at,
+        detail=entry.close_detail,
+        missing="; ".join(books.missing),
     )
     told = [_told(payload, entry.signal_id, PositionOpened, now)]
     if entry.protected_at is None:
-        detail = "the position was closed before its stop and target stood"
+        detail = "the position was closed before its stop was on the exchange"
+        if entry.close_detail:
+            detail = f"{detail}: {entry.close_detail}"
         told = [*ended(entry, failed=True, reason=f"closed:{reason}", detail=detail, now=now), *told]
     if entry.close_reason in _REQUESTED and reason is not entry.close_reason and entry.closed_by is not None:
         told += close_ignored(entry.closed_by, entry.symbol, f"closed_by:{reason}", now)
     return told
+
+
+def books_completed(entry: Entry, books: ClosedBooks, now: datetime) -> Envelope:
+    """The books of a position that had closed with incomplete ones are complete."""
+    assert books.exit_price is not None, "complete books have an exit"
+    payload = BooksCompleted(
+        signal_id=entry.signal_id,
+        position=entry.position(),
+        reason=books.reason,
+        closed_by=entry.closed_by if books.reason is entry.close_reason else None,
+        exit_price=books.exit_price,
+        pnl_usdt=books.pnl_usdt,
+        fees_usdt=books.fees_usdt,
+        funding_usdt=books.funding_usdt,
+        closed_at=books.closed_at,
+    )
+    return _told(payload, entry.signal_id, PositionClosed, now)
+
+
+def refused(
+    entry: Entry, role: OrderRole, client_id: str, refusal: VenueRefused, next_step: str, now: datetime
+) -> Envelope:
+    """The exchange refused an order that protects or closes; the same refusal again is the same fact."""
+    payload = OrderRefused(
+        signal_id=entry.signal_id,
+        symbol=entry.symbol,
+        client_id=client_id,
+        role=_ROLE_NAMES[role],
+        code=refusal.code,
+        text=refusal.detail,
+        next_step=next_step,
+    )
+    return _told(payload, entry.signal_id, OrderFilled, now, (role.value, str(refusal.code)))
 
 
 def close_ignored(request_id: str, symbol: str | None, reason: str, now: datetime) -> list[Envelope]:

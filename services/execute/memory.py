@@ -1,22 +1,23 @@
-"""EXECUTE's record and outbox in memory, for replay, simulation and tests (P11); the real store's twin.
+"""EXECUTE's record in memory, for replay, simulation and tests (P11); the real store's twin.
 
 One contract suite runs on both. It keeps the store's promises (compare-and-set, one live entry per symbol,
 all or nothing) and nothing else: it must never be used where a restart matters.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder
 from services.execute.leverage_manager import MarginSetup
+from services.execute.memory_books import Ended, MemoryBooks, Result
+from services.execute.memory_outbox import Journal
 from services.execute.order_state import (
     FINAL,
     HAS_POSITION,
@@ -30,52 +31,12 @@ from services.execute.order_state import (
 from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
 from shared.clock import Clock
-from shared.models import Envelope, TradeApproved, TradingStateChanged
+from shared.models import TradeApproved, TradingStateChanged
 from shared.money import ZERO
 from shared.values import CloseReason, TradingState
 
-K = TypeVar("K")
-V = TypeVar("V")
 
-
-class Journal:
-    """What a transaction in memory has written, so that it can be taken back."""
-
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], object]] = []
-
-    def put(self, table: dict[K, V], key: K, value: V) -> None:
-        """Write one row."""
-        if key in table:
-            before = table[key]
-            self._undo.append(lambda: table.__setitem__(key, before))
-        else:
-            self._undo.append(lambda: table.pop(key))
-        table[key] = value
-
-    def take_back(self) -> None:
-        """Undo every write, newest first."""
-        while self._undo:
-            self._undo.pop()()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """Why and when an entry ended."""
-
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a closed position came to."""
-
-    books: ClosedBooks
-    funding_usdt: Decimal
-
-
-class MemoryEntries:
+class MemoryEntries(MemoryBooks):
     """Entries, orders, fills and the trading state in dictionaries; implements `KeepsEntries`."""
 
     def __init__(self, clock: Clock) -> None:
@@ -89,6 +50,8 @@ class MemoryEntries:
         self.ended: dict[str, Ended] = {}
         self.results: dict[str, Result] = {}
         self.orders: dict[str, OrderRow] = {}
+        self.owners: dict[str, str] = {}
+        self.due: dict[str, tuple[datetime, int]] = {}
         self.fills: dict[tuple[str, str], VenueTrade] = {}
         self.exits: dict[str, datetime] = {}
         self.changed_at: dict[str, datetime] = {}
@@ -141,6 +104,7 @@ class MemoryEntries:
             protected_at=None,
             close_reason=None,
             closed_by=None,
+            close_detail="",
             close_attempts=0,
             version=1,
         )
@@ -269,7 +233,7 @@ class MemoryEntries:
         )
 
     async def record_closing(
-        self, tx: Journal, entry: Entry, reason: CloseReason, closed_by: str | None
+        self, tx: Journal, entry: Entry, reason: CloseReason, closed_by: str | None, detail: str = ""
     ) -> Entry | None:
         """filled | protected → closing; the first reason stays."""
         stands = self.entries[entry.signal_id]
@@ -280,6 +244,7 @@ class MemoryEntries:
             stands,
             state=EntryState.CLOSING,
             close_reason=stands.close_reason or reason,
+            close_detail=stands.close_detail if stands.close_reason else detail,
             closed_by=stands.closed_by or closed_by,
         )
 
@@ -320,15 +285,16 @@ class MemoryEntries:
         stands = self.entries[entry.signal_id]
         if stands.state not in HAS_POSITION:
             return None
-        tx.put(self.results, entry.signal_id, Result(books=books, funding_usdt=funding))
-        for fill in books.fills:
-            tx.put(self.fills, (fill.symbol, fill.trade_id), fill)
+        self._keep_books(tx, entry, books, funding)
+        if books.missing:
+            tx.put(self.due, entry.signal_id, (self._clock() + timedelta(seconds=1), 0))
         tx.put(self.ended, entry.signal_id, Ended(reason=reason.value, at=self._clock()))
         return self._change(tx, stands, state=EntryState.CLOSED)
 
-    async def record_orders(self, tx: Journal, signal_id: str, orders: Sequence[OrderRow]) -> None:  # noqa: ARG002
+    async def record_orders(self, tx: Journal, signal_id: str, orders: Sequence[OrderRow]) -> None:
         """Insert orders, or bring their status up to date."""
         for order in orders:
+            tx.put(self.owners, order.client_id, signal_id)
             known = self.orders.get(order.client_id, order)
             exchange_order_id = order.exchange_order_id or known.exchange_order_id
             fresh = msgspec.structs.replace(known, status=order.status, exchange_order_id=exchange_order_id)
@@ -338,10 +304,24 @@ class MemoryEntries:
         """Return the record's time."""
         return self._clock()
 
-    async def set_order_status(self, client_id: str, status: str) -> None:
-        """Bring one order's status up to date."""
-        if client_id in self.orders:
-            self.orders[client_id] = msgspec.structs.replace(self.orders[client_id], status=status)
+    async def set_order_status(
+        self,
+        client_id: str,
+        status: str,
+        *,
+        filled_quantity: Decimal | None = None,
+        exchange_order_id: str | None = None,
+    ) -> None:
+        """Bring one order's status up to date; what is not given stays as it was."""
+        known = self.orders.get(client_id)
+        if known is None:
+            return
+        self.orders[client_id] = msgspec.structs.replace(
+            known,
+            status=status,
+            filled_quantity=known.filled_quantity if filled_quantity is None else filled_quantity,
+            exchange_order_id=exchange_order_id or known.exchange_order_id,
+        )
 
     def _is_lost(self, entry: Entry) -> bool:
         return entry.state is EntryState.FAILED and self.ended[entry.signal_id].reason == LOST_REASON
@@ -356,26 +336,3 @@ class MemoryEntries:
         tx.put(self.entries, entry.signal_id, changed)
         tx.put(self.changed_at, entry.signal_id, self._clock())
         return changed
-
-
-class MemoryOutbox:
-    """The messages owed, in order; implements `OwesMessages`. What is staged again stays as it was."""
-
-    def __init__(self) -> None:
-        self.staged: dict[str, Envelope] = {}
-        self.published: list[Envelope] = []
-
-    async def stage(self, connection: Journal, envelopes: Sequence[Envelope]) -> None:
-        """Write the envelopes in the caller's transaction."""
-        for each in envelopes:
-            if each.event_id not in self.staged:
-                connection.put(self.staged, each.event_id, each)
-
-    async def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish committed envelopes."""
-        self.published.extend(envelopes)
-
-    def sweep(self) -> None:
-        """Publish what a crash left behind."""
-        sent = {each.event_id for each in self.published}
-        self.published.extend(each for each in self.staged.values() if each.event_id not in sent)

@@ -89,6 +89,7 @@ class Entry(Value, frozen=True, kw_only=True):
     protected_at: datetime | None
     close_reason: CloseReason | None
     closed_by: str | None
+    close_detail: str
     close_attempts: int
     version: int
 

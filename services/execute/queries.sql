@@ -91,7 +91,7 @@ RETURNING *
 -- name: record_closing
 UPDATE entries
 SET state = 'closing', close_reason = coalesce(close_reason, $2), closed_by = coalesce(closed_by, $3),
-    updated_at = now(), version = version + 1
+    close_detail = CASE WHEN close_reason IS NULL THEN $4 ELSE close_detail END, updated_at = now(), version = version + 1
 WHERE signal_id = $1 AND state IN ('filled', 'protected')
 RETURNING *
 
@@ -104,7 +104,8 @@ RETURNING close_attempts
 -- name: record_closed
 UPDATE entries
 SET state = 'closed', ended_reason = $2, exit_price = $3, pnl_usdt = $4, fees_usdt = $5, funding_usdt = $6,
-    closed_at = $7, updated_at = now(), version = version + 1
+    closed_at = $7, books_missing = $8, updated_at = now(), version = version + 1,
+    books_next_try_at = CASE WHEN $8::text IS NULL THEN NULL ELSE now() + interval '1 second' END
 WHERE signal_id = $1 AND state IN ('filled', 'protected', 'closing')
 RETURNING *
 
@@ -118,14 +119,54 @@ SET status = EXCLUDED.status,
     updated_at = now()
 
 -- name: set_order_status
-UPDATE orders SET status = $2, updated_at = now() WHERE client_id = $1 AND status <> $2
+UPDATE orders
+SET status = $2, filled_quantity = coalesce($3, filled_quantity),
+    exchange_order_id = coalesce($4, exchange_order_id), updated_at = now()
+WHERE client_id = $1
+  AND (status <> $2 OR $3 IS DISTINCT FROM filled_quantity OR $4 IS DISTINCT FROM exchange_order_id)
+
+-- name: closing_orders
+SELECT * FROM orders WHERE signal_id = $1 AND role = 'c' ORDER BY created_at
+
+-- name: claim_books
+-- One try of one entry, whoever asks; the time of the next one is set with the claim, so that a killed process
+-- loses nothing and what fails for ever is tried ever more seldom.
+UPDATE entries
+SET books_tries = books_tries + 1,
+    books_next_try_at = now() + make_interval(secs => least($1::float8 * 2 ^ least(books_tries, 20), $2::float8))
+WHERE signal_id = (
+    SELECT signal_id FROM entries
+    WHERE books_next_try_at <= now()
+    ORDER BY books_next_try_at LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING *
+
+-- name: record_books
+UPDATE entries
+SET ended_reason = $2, exit_price = $3, pnl_usdt = $4, fees_usdt = $5, funding_usdt = $6, closed_at = $7,
+    books_missing = NULL, books_next_try_at = NULL, updated_at = now()
+WHERE signal_id = $1 AND state = 'closed' AND books_missing IS NOT NULL
+RETURNING signal_id
+
+-- name: note_missing
+UPDATE entries
+SET books_missing = $2, books_next_try_at = CASE WHEN $3 THEN NULL ELSE books_next_try_at END
+WHERE signal_id = $1 AND books_missing IS NOT NULL
+
+-- name: books_incomplete
+SELECT count(*) FROM entries WHERE books_next_try_at IS NOT NULL
 
 -- name: insert_fills
 INSERT INTO fills (symbol, trade_id, signal_id, exchange_order_id, side, quantity, price, fee_usdt,
-                   realised_pnl_usdt, filled_at)
+                   realised_pnl_usdt, filled_at, fee_asset, fee_amount)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
-                     $8::numeric[], $9::numeric[], $10::timestamptz[])
-ON CONFLICT (symbol, trade_id) DO NOTHING
+                     $8::numeric[], $9::numeric[], $10::timestamptz[], $11::text[], $12::numeric[])
+-- Read again when books are completed: the fee may have got its value, and which part is ours may be clearer.
+ON CONFLICT (symbol, trade_id) DO UPDATE
+SET quantity = EXCLUDED.quantity, fee_usdt = EXCLUDED.fee_usdt, fee_amount = EXCLUDED.fee_amount,
+    realised_pnl_usdt = EXCLUDED.realised_pnl_usdt
+WHERE fills.signal_id = EXCLUDED.signal_id
 
 -- name: trading_state
 SELECT state, trading_epoch FROM trading_state

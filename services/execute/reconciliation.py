@@ -93,7 +93,6 @@ def _entries_against_venue(view: VenueView, entries: Sequence[Entry], installati
 
 def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installation: str) -> list[Correction]:
     alive = _alive(entries)
-    owned_algos = {each for entry in alive for each in protection_ids(entry, installation)}
     owned_stems = {_stem(entry.client_id) for entry in alive}
     unowned = {(each.symbol, OrderSide.closing(each.side)) for each in _unowned(view, entries)}
     found = [
@@ -105,7 +104,7 @@ def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installatio
         )
         for algo in view.algos
         if ids.is_ours(algo.client_id, installation)
-        and algo.client_id not in owned_algos
+        and _stem(algo.client_id) not in owned_stems
         and (algo.symbol, algo.side) not in unowned
         and not view.may_hide(algo.symbol)  # it may be the stop of a position that could not be read
     ]

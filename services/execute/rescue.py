@@ -6,12 +6,14 @@ the keeper included. It must never touch what this process itself has in hand.
 """
 
 import asyncio
+from datetime import datetime, timedelta
 
 from services.execute.entry_flow import EntryFlow
 from services.execute.exit_flow import ExitFlow
 from services.execute.order_state import Entry, EntryState
 from services.execute.ports import KeepsEntries
 from shared import logs, metrics
+from shared.clock import Clock
 from shared.supervision import Done, Failed, attempt
 
 LOOK_INTERVAL_S = 1.0
@@ -21,6 +23,8 @@ needs milliseconds; a rescue has to fit into `protection_timeout_s` with room fo
 """
 CLOSING_S = 5.0
 """The same for `closing`: its stop still stands, and a close that is refused is not to be hammered."""
+CLOSING_REST_S_MAX = 60.0
+"""How seldom at last a close is taken up that keeps failing before it can send anything."""
 AT_ONCE_MAX = 20
 
 _log = logs.get(__name__)
@@ -29,11 +33,13 @@ _log = logs.get(__name__)
 class Rescue:
     """Finds entries that stall between two steps, and takes them further."""
 
-    def __init__(self, store: KeepsEntries, entries: EntryFlow, exits: ExitFlow) -> None:
+    def __init__(self, store: KeepsEntries, entries: EntryFlow, exits: ExitFlow, clock: Clock) -> None:
         self._store = store
         self._entries = entries
         self._exits = exits
+        self._clock = clock
         self._taken: set[str] = set()
+        self._failures: dict[str, tuple[int, datetime]] = {}  # how many, and until when; by stalled entry
         self._is_blind = False
 
     async def watch(self) -> None:
@@ -55,6 +61,8 @@ class Rescue:
                 return []
             case Done(found):
                 self._is_blind = False
+                names = {each.signal_id for each in found}
+                self._failures = {name: each for name, each in self._failures.items() if name in names}
                 free = AT_ONCE_MAX - len(self._taken)
                 return [each for each in found if not self._is_in_hand(each)][:free]
 
@@ -67,7 +75,10 @@ class Rescue:
         try:
             match await attempt(self._go_on(entry)):
                 case Failed(error):
+                    self._rest(entry)
                     _log.warning("rescue_failed", correlation_id=entry.signal_id, error=repr(error))
+                case Done():
+                    self._failures.pop(entry.signal_id, None)
         finally:
             self._taken.discard(entry.signal_id)
 
@@ -77,9 +88,20 @@ class Rescue:
         else:
             await self._entries.advance(entry.signal_id)
 
+    def _rest(self, entry: Entry) -> None:
+        """What fails is looked at ever more seldom; what may be unprotected never later than in seconds."""
+        count, _ = self._failures.get(entry.signal_id, (0, None))
+        rest_s_max = CLOSING_REST_S_MAX if entry.state is EntryState.CLOSING else IN_DOUBT_S
+        rest_s = min(LOOK_INTERVAL_S * 2**count, rest_s_max)
+        self._failures[entry.signal_id] = (min(count + 1, 20), self._clock() + timedelta(seconds=rest_s))
+
+    def _rests(self, signal_id: str) -> bool:
+        return signal_id in self._failures and self._clock() < self._failures[signal_id][1]
+
     def _is_in_hand(self, entry: Entry) -> bool:
         return (
             entry.signal_id in self._taken
+            or self._rests(entry.signal_id)
             or self._entries.has_in_hand(entry.signal_id)
             or self._exits.is_busy_with(entry.symbol)
         )

@@ -8,26 +8,27 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
-import msgspec
 
+from services.execute import book_records
+from services.execute.book_records import BookRecords
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder, ForeignPosition
 from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry, EntryState
+from services.execute.record_rows import entry_from, entry_or_none, fill_columns
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
-from shared.database import Connection, Database, jsonb, load_queries
+from shared.database import Connection, Database, jsonb
 from shared.models import AccountSnapshot, CloseRequested, TradeApproved, TradingStateChanged
 from shared.money import ZERO
 from shared.retention import Kept
 from shared.topology import TRADE_CONTROL
-from shared.values import CloseReason, Side, TradingState
+from shared.values import CloseReason, TradingState
 
-QUERIES = load_queries(Path(__file__).parent / "queries.sql")
+QUERIES = book_records.QUERIES
 ORDERS_LISTED_MAX = 500
 LOST_HOURS_MAX = 24
 EVERY_SYMBOL = "*"
@@ -45,7 +46,7 @@ class ForeignSeen(NamedTuple):
     orders_seen_at: datetime | None
 
 
-class ExecuteStore:
+class ExecuteStore(BookRecords):
     """Reads and writes the schema `execute`."""
 
     def __init__(self, database: Database) -> None:
@@ -79,7 +80,7 @@ class ExecuteStore:
 
     async def entry(self, signal_id: str) -> Entry | None:
         """Return one entry."""
-        return _entry_or_none(await self._database.fetch_row(QUERIES["entry"], signal_id))
+        return entry_or_none(await self._database.fetch_row(QUERIES["entry"], signal_id))
 
     async def standing(self, signal_id: str) -> tuple[Entry, Control] | None:
         """Return one entry and the newest trading state known, of the same moment."""
@@ -87,24 +88,24 @@ class ExecuteStore:
         if row is None:
             return None
         control = Control(state=TradingState(row["newest_state"]), trading_epoch=row["newest_epoch"])
-        return _entry(row), control
+        return entry_from(row), control
 
     async def unfinished(self) -> list[Entry]:
         """Return all entries that are not final, oldest first."""
-        return [_entry(row) for row in await self._database.fetch(QUERIES["unfinished"])]
+        return [entry_from(row) for row in await self._database.fetch(QUERIES["unfinished"])]
 
     async def unfinished_on(self, symbol: str) -> list[Entry]:
         """Return the entries of one symbol that are not final, oldest first."""
-        return [_entry(row) for row in await self._database.fetch(QUERIES["unfinished_on"], symbol)]
+        return [entry_from(row) for row in await self._database.fetch(QUERIES["unfinished_on"], symbol)]
 
     async def lost(self) -> list[Entry]:
         """Return the entries that were given up as unknown in the last `LOST_HOURS_MAX`."""
-        return [_entry(row) for row in await self._database.fetch(QUERIES["lost"], LOST_HOURS_MAX)]
+        return [entry_from(row) for row in await self._database.fetch(QUERIES["lost"], LOST_HOURS_MAX)]
 
     async def stalled(self, in_doubt_s: float, closing_s: float, limit: int) -> list[Entry]:
         """Return entries between two steps that nobody has changed for so long; unprotected ones first."""
         rows = await self._database.fetch(QUERIES["stalled"], in_doubt_s, closing_s, limit)
-        return [_entry(row) for row in rows]
+        return [entry_from(row) for row in rows]
 
     async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
         """Remember when an exit was asked for: entries of signals up to then may not be claimed any more."""
@@ -152,7 +153,7 @@ class ExecuteStore:
         self, tx: Connection, entry: Entry, report: OrderReport, price: Decimal
     ) -> Entry | None:
         """sending → filled; also failed → filled when the order had been given up as unknown."""
-        return _entry_or_none(
+        return entry_or_none(
             await tx.fetchrow(
                 QUERIES["record_fill"],
                 entry.signal_id,
@@ -166,7 +167,7 @@ class ExecuteStore:
     async def record_end(self, tx: Connection, entry: Entry, *, failed: bool, reason: str) -> Entry | None:
         """intent | sending → expired | failed."""
         state = EntryState.FAILED if failed else EntryState.EXPIRED
-        return _entry_or_none(
+        return entry_or_none(
             await tx.fetchrow(
                 QUERIES["record_end"], entry.signal_id, state.value, reason, [entry.state.value]
             )
@@ -176,18 +177,18 @@ class ExecuteStore:
         self, tx: Connection, entry: Entry, stop: ProtectiveOrder, target: ProtectiveOrder
     ) -> Entry | None:
         """filled → protected."""
-        return _entry_or_none(
+        return entry_or_none(
             await tx.fetchrow(
                 QUERIES["record_protected"], entry.signal_id, stop.trigger_price, target.trigger_price
             )
         )
 
     async def record_closing(
-        self, tx: Connection, entry: Entry, reason: CloseReason, closed_by: str | None
+        self, tx: Connection, entry: Entry, reason: CloseReason, closed_by: str | None, detail: str = ""
     ) -> Entry | None:
         """filled | protected → closing; the first reason stays."""
-        return _entry_or_none(
-            await tx.fetchrow(QUERIES["record_closing"], entry.signal_id, reason.value, closed_by)
+        return entry_or_none(
+            await tx.fetchrow(QUERIES["record_closing"], entry.signal_id, reason.value, closed_by, detail)
         )
 
     async def margin_setup(self, symbol: str) -> MarginSetup | None:
@@ -221,7 +222,7 @@ class ExecuteStore:
     async def record_closed(
         self, tx: Connection, entry: Entry, reason: CloseReason, books: ClosedBooks, funding: Decimal
     ) -> Entry | None:
-        """filled | protected | closing → closed, with the result and its fills."""
+        """filled | protected | closing → closed, with the result and its fills; what lacks is due soon."""
         row = await tx.fetchrow(
             QUERIES["record_closed"],
             entry.signal_id,
@@ -231,11 +232,12 @@ class ExecuteStore:
             books.fees_usdt,
             funding,
             books.closed_at,
+            "; ".join(books.missing) or None,
         )
         if row is None:
             return None
-        await tx.execute(QUERIES["insert_fills"], *_columns(entry.signal_id, books))
-        return _entry(row)
+        await tx.execute(QUERIES["insert_fills"], *fill_columns(entry.signal_id, books))
+        return entry_from(row)
 
     async def record_orders(self, tx: Connection, signal_id: str, orders: Sequence[OrderRow]) -> None:
         """Insert orders, or bring their status up to date."""
@@ -259,9 +261,18 @@ class ExecuteStore:
             ],
         )
 
-    async def set_order_status(self, client_id: str, status: str) -> None:
-        """Bring one order's status up to date."""
-        await self._database.execute(QUERIES["set_order_status"], client_id, status)
+    async def set_order_status(
+        self,
+        client_id: str,
+        status: str,
+        *,
+        filled_quantity: Decimal | None = None,
+        exchange_order_id: str | None = None,
+    ) -> None:
+        """Bring one order's status up to date; what is not given stays as it was."""
+        await self._database.execute(
+            QUERIES["set_order_status"], client_id, status, filled_quantity, exchange_order_id
+        )
 
     async def now(self) -> datetime:
         """Return the database's time: what is compared with other processes' records is stamped with it."""
@@ -320,52 +331,6 @@ class ExecuteStore:
         return [
             dict(row) for row in await self._database.fetch(QUERIES["orders"], min(limit, ORDERS_LISTED_MAX))
         ]
-
-
-def _entry_or_none(row: asyncpg.Record | None) -> Entry | None:
-    return None if row is None else _entry(row)
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    return Entry(
-        signal_id=row["signal_id"],
-        client_id=row["client_id"],
-        strategy=row["strategy"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        state=EntryState(row["state"]),
-        approval=msgspec.convert(row["approval"], TradeApproved),
-        claimed_at=row["claimed_at"],
-        quantity=row["quantity"],
-        limit_price=row["limit_price"],
-        exchange_order_id=row["exchange_order_id"],
-        filled_quantity=row["filled_quantity"],
-        entry_price=row["entry_price"],
-        first_fill_at=row["first_fill_at"],
-        stop_price=row["stop_price"],
-        take_profit_price=row["take_profit_price"],
-        protected_at=row["protected_at"],
-        close_reason=None if row["close_reason"] is None else CloseReason(row["close_reason"]),
-        closed_by=row["closed_by"],
-        close_attempts=row["close_attempts"],
-        version=row["version"],
-    )
-
-
-def _columns(signal_id: str, books: ClosedBooks) -> list[list[Any]]:
-    fills = books.fills
-    return [
-        [each.symbol for each in fills],
-        [each.trade_id for each in fills],
-        [signal_id for _ in fills],
-        [each.order_id for each in fills],
-        [each.side.value for each in fills],
-        [each.quantity for each in fills],
-        [each.price for each in fills],
-        [each.fee_usdt for each in fills],
-        [each.realised_pnl_usdt for each in fills],
-        [each.filled_at for each in fills],
-    ]
 
 
 def retention(trades_kept_days: int, equity_kept_days: int) -> tuple[Kept, ...]:

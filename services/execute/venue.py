@@ -103,9 +103,12 @@ class VenueTrade(Value, frozen=True, kw_only=True):
     side: OrderSide
     quantity: Decimal
     price: Decimal
-    fee_usdt: Decimal
+    fee_usdt: Decimal  # 0 while the fee's asset cannot be valued
     realised_pnl_usdt: Decimal
     filled_at: datetime
+    fee_asset: str = "USDT"
+    fee_amount: Decimal | None = None  # in `fee_asset`; None: the same as `fee_usdt`
+    is_fee_valued: bool = True
 
 
 class VenueAccount(Value, frozen=True, kw_only=True):
@@ -138,13 +141,16 @@ class EntryOrder(Value, frozen=True, kw_only=True):
 
 
 class ProtectiveOrder(Value, frozen=True, kw_only=True):
-    """A stop-loss or take-profit that closes the whole position at market when it fires."""
+    """A stop-loss or take-profit that closes the whole position at market when it fires, or a named quantity
+    of it.
+    """
 
     client_id: str
     symbol: str
     side: OrderSide
     is_stop: bool
     trigger_price: Decimal
+    quantity: Decimal | None = None
 
 
 class OrderEvent(Value, frozen=True, kw_only=True):
@@ -168,6 +174,7 @@ class OrderRow(Value, frozen=True, kw_only=True):
     trigger_price: Decimal | None = None
     status: str
     exchange_order_id: str | None = None
+    filled_quantity: Decimal | None = None  # None: not known
 
 
 def total_quantity(trades: tuple[VenueTrade, ...]) -> Decimal:

@@ -21,9 +21,9 @@ from services.execute.error_classes import (
     to_exception,
 )
 from services.execute.exchange_clock import ExchangeClock
-from services.execute.venue_rows import Rows, read_rows, told
+from services.execute.venue_rows import UNREADABLE, Rows, read_rows, told
 from shared import logs, metrics
-from shared.errors import ExchangeUnavailable, PhoenixError
+from shared.errors import ExchangeUnavailable, ExecutionUnknown, PhoenixError
 
 Endpoint = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -45,12 +45,28 @@ _URGENCIES: dict[str, Urgency] = {
     "find_order": Urgency.EXIT,
     "find_algo": Urgency.EXIT,
     "positions": Urgency.EXIT,
-    "trades": Urgency.EXIT,
-    "charges": Urgency.EXIT,
+    "entry_fills": Urgency.EXIT,  # what a stop needs when the order's answer lacks its price
+    "trades": Urgency.REPORT,
+    "charges": Urgency.REPORT,
+    "fee_price": Urgency.REPORT,
 }
 """What is not named is a read."""
 
 _log = logs.get(__name__)
+
+
+def readable(parse: Callable[[Any], T], raw: Any, *, is_read: bool = True) -> T:
+    """Return `raw`, parsed.
+
+    Raises:
+        ExchangeUnavailable: the answer to a read cannot be understood.
+        ExecutionUnknown: the same of an order: it may have been executed.
+    """
+    try:
+        return parse(raw)
+    except UNREADABLE as error:
+        text = f"an answer that cannot be read: {error!r}"[:FAILURE_TEXT_CHARS_MAX]
+        raise (ExchangeUnavailable(text) if is_read else ExecutionUnknown(text)) from error
 
 
 class VenueCalls:

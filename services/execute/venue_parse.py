@@ -38,7 +38,10 @@ _BUDGET_NAMES = {
 }
 _OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING", "TRIGGERED"})
 WEEK = timedelta(days=7)
-WEEKS_MAX = 13
+HISTORY_KEPT = timedelta(days=89)
+"""How far back history is asked for: the exchange refuses what is older than 90 days."""
+AT_PAR = frozenset({"USDT", "BNFCR", "BFUSD", "LDUSDT"})
+"""Assets in which fees are paid that count as one dollar each; but for USDT they have no market."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,17 +55,17 @@ def to_ms(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
-def weeks(since: datetime, now: datetime) -> list[dict[str, int]]:
-    """Return `startTime` and `endTime` of at most a week each that cover the time since then.
+def weeks(since: datetime, until: datetime, now: datetime) -> list[tuple[int, int]]:
+    """Return first and last millisecond of windows of at most a week each that cover `since` to `until`.
 
-    The last has no end; what is older than the exchange keeps anyway is left out.
+    What is older than the exchange keeps is left out: it refuses to look there.
     """
-    start = max(since, now - WEEKS_MAX * WEEK)
-    found: list[dict[str, int]] = []
-    while now - start > WEEK:
-        found.append({"startTime": to_ms(start), "endTime": to_ms(start + WEEK) - 1})
+    start = max(since, now - HISTORY_KEPT)
+    found: list[tuple[int, int]] = []
+    while until - start >= WEEK:
+        found.append((to_ms(start), to_ms(start + WEEK) - 1))
         start += WEEK
-    return [*found, {"startTime": to_ms(start)}]
+    return [*found, (to_ms(start), to_ms(max(start, until)))]
 
 
 def decimal(text: object) -> Decimal:
@@ -151,20 +154,22 @@ def position(raw: Payload) -> VenuePosition | None:
     )
 
 
-def trade(raw: Payload, fee_asset_price: Decimal = ONE) -> VenueTrade:
-    """Parse a row of /fapi/v1/userTrades; `fee_asset_price` in USDT, for fees that were paid in another
-    asset.
-    """
+def trade(raw: Payload, fee_asset_price: Decimal | None = ONE) -> VenueTrade:
+    """Parse a row of /fapi/v1/userTrades; `fee_asset_price` in USDT, None when nobody knows it."""
+    fee = decimal(raw["commission"])
     return VenueTrade(
         symbol=raw["symbol"],
-        trade_id=str(raw["id"]),
+        trade_id=str(int(raw["id"])),
         order_id=str(raw["orderId"]),
         side=OrderSide(raw["side"].lower()),
         quantity=decimal(raw["qty"]),
         price=decimal(raw["price"]),
-        fee_usdt=stored(decimal(raw["commission"]) * fee_asset_price),
+        fee_usdt=ZERO if fee_asset_price is None else stored(fee * fee_asset_price),
         realised_pnl_usdt=decimal(raw["realizedPnl"]),
         filled_at=from_ms(raw["time"]),
+        fee_asset=str(raw["commissionAsset"]),
+        fee_amount=fee,
+        is_fee_valued=fee_asset_price is not None,
     )
 
 
@@ -178,8 +183,8 @@ def account(raw: Payload) -> VenueAccount:
 
 
 def fee_assets(rows: Iterable[Payload]) -> frozenset[str]:
-    """Return the assets other than USDT in which fees of /fapi/v1/userTrades were paid (BNB, say)."""
-    return frozenset(row["commissionAsset"] for row in rows) - {"USDT"}
+    """Return the assets in which fees of /fapi/v1/userTrades were paid that have a price of their own."""
+    return frozenset(str(row["commissionAsset"]) for row in rows) - AT_PAR
 
 
 def margin_setup(row: Payload) -> tuple[str, MarginSetup]:

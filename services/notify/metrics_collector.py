@@ -10,7 +10,7 @@ from services.notify.people import Door, Why
 from services.notify.store import DatabaseLoad
 from services.notify.telling.pacing import Answer, Barred, Busy, Delivered, Refused, Unreachable
 from shared import metrics
-from shared.models import Envelope, PositionClosed
+from shared.models import BooksCompleted, Envelope, PositionClosed
 from shared.money import ZERO
 
 
@@ -24,8 +24,9 @@ class BusinessMetrics:
 
     def observe(self, envelope: Envelope) -> None:
         """Count one fact; called once per fact that is told, and for each delivery of the others."""
-        if isinstance(envelope.payload, PositionClosed):
-            _count_trade(envelope.payload)
+        fact = envelope.payload
+        if isinstance(fact, BooksCompleted) or (isinstance(fact, PositionClosed) and not fact.missing):
+            _count_trade(fact)
 
 
 class StorageMetrics:
@@ -105,7 +106,7 @@ class ChatMetrics:
         metrics.CHAT_POLLS.labels(answer=answer).inc()
 
 
-def _count_trade(closed: PositionClosed) -> None:
+def _count_trade(closed: PositionClosed | BooksCompleted) -> None:
     net = closed.net_pnl_usdt
     metrics.TRADE_RESULTS.labels(result="won" if net > ZERO else "lost" if net < ZERO else "even").inc()
     metrics.NET_PNL_USDT.labels(sign="won" if net >= ZERO else "lost").inc(_reading(abs(net)))

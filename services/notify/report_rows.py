@@ -120,6 +120,7 @@ class ClosedTrade:
     opened_at: datetime | None
     protected_at: datetime | None
     closed_at: datetime
+    books_missing: str | None = None  # what the amounts lack and why; they are no result while it is set
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ FROM reporting.foreign_positions ORDER BY symbol, side LIMIT $1
 
 -- name: trades
 SELECT signal_id, strategy, symbol, side, quantity, entry_price, exit_price, leverage, margin_usdt, pnl_usdt, fees_usdt,
-       funding_usdt, net_usdt, reason, closed_by, opened_at, protected_at, closed_at
+       funding_usdt, net_usdt, reason, closed_by, opened_at, protected_at, closed_at, books_missing
 FROM reporting.trades
 WHERE closed_at >= $1 AND ($2::text IS NULL OR symbol = $2)
 ORDER BY closed_at DESC LIMIT $3
@@ -62,17 +62,18 @@ SELECT date_trunc($1, closed_at, 'UTC') AS starts_at, count(*) AS trades,
        count(*) FILTER (WHERE net_usdt > 0) AS wins,
        coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
 FROM reporting.trades
+WHERE books_missing IS NULL
 GROUP BY 1 ORDER BY 1 DESC LIMIT $2
 
 -- name: totals
 SELECT count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins,
        coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
-FROM reporting.trades WHERE closed_at >= $1
+FROM reporting.trades WHERE closed_at >= $1 AND books_missing IS NULL
 
 -- name: results_by_strategy
 SELECT strategy, symbol, count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins,
        coalesce(sum(net_usdt), 0) AS net_usdt, coalesce(sum(fees_usdt), 0) AS fees_usdt
-FROM reporting.trades WHERE closed_at >= $1
+FROM reporting.trades WHERE closed_at >= $1 AND books_missing IS NULL
 GROUP BY strategy, symbol ORDER BY coalesce(sum(net_usdt), 0) DESC, strategy, symbol LIMIT $2
 
 -- name: outcomes

@@ -9,11 +9,13 @@ from shared.errors import MessageFault
 from shared.models import (
     AccountSnapshot,
     AnalysisCompleted,
+    BooksCompleted,
     CloseIgnored,
     Envelope,
     OrderEnded,
     OrderFilled,
     OrderPlaced,
+    OrderRefused,
     PositionClosed,
     PositionOpened,
 )
@@ -52,8 +54,8 @@ class Inbound:
                 await self._flow.on_position_closed(envelope, closed)
             case OrderEnded() as ended:
                 await self._flow.on_order_ended(envelope, ended)
-            case OrderPlaced() | OrderFilled() | CloseIgnored():
-                pass  # the reservation already covers them
+            case OrderPlaced() | OrderFilled() | OrderRefused() | CloseIgnored() | BooksCompleted():
+                pass  # the reservation covers them already, or they change no risk
             case _:
                 raise MessageFault(f"{envelope.schema} does not belong on {RISK_FACTS.name}")
 

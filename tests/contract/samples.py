@@ -253,6 +253,26 @@ WHOLE: tuple[Message, ...] = (
         severity=Severity.CRITICAL, kind="unprotected", text="No stop stands.", symbol="BTCUSDT"
     ),
     models.ManualTradeProposed(signal=SIGNAL),
+    models.BooksCompleted(
+        signal_id=SIGNAL_ID,
+        position=POSITION,
+        reason=CloseReason.STOP_LOSS,
+        closed_by="sig-exit",
+        exit_price=Decimal("49122.6"),
+        pnl_usdt=Decimal("-201.0025"),
+        fees_usdt=Decimal("7.91"),
+        funding_usdt=Decimal("-0.99"),
+        closed_at=T0 + timedelta(hours=3),
+    ),
+    models.OrderRefused(
+        signal_id=SIGNAL_ID,
+        symbol="BTCUSDT",
+        client_id="p95local-aaaaabbbbbcccccddddd-s",
+        role="stop_loss",
+        code=-4130,
+        text="An open stop or take profit order with GTE and closePosition in the direction is existing.",
+        next_step="retried",
+    ),
 )
 """Every message with every optional part present."""
 
@@ -274,11 +294,14 @@ BARE: tuple[Message, ...] = (
         position=UNPROTECTED,
         reason=CloseReason.EXTERNAL,
         closed_by=None,
-        exit_price=Decimal("1E-8"),
+        exit_price=None,
+        detail="exchange refused (-4045): Reach max stop order limit.",
+        missing="fills: exchange refused (-1102): refused",
     ),
     models.CloseIgnored(signal_id="req-1", symbol=None, reason="no_position"),
     msgspec.structs.replace(WHOLE[14], positions=(FOREIGN_POSITION,)),
     models.AlertRaised(severity=Severity.INFO, kind="started", text="Trading started."),
+    msgspec.structs.replace(WHOLE[17], position=UNPROTECTED, closed_by=None),
 )
 """The messages with optional parts, without them."""
 

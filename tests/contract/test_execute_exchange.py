@@ -260,7 +260,7 @@ async def test_margin_setups_say_how_symbols_stand(bench: Bench) -> None:
 
 
 async def test_leverage_that_is_not_legal_is_refused(bench: Bench) -> None:
-    with refusal(ErrorKind.REFUSED):
+    with refusal(ErrorKind.STALE_RULES):
         await bench.client.set_leverage(BTC, 151)
 
 
@@ -280,5 +280,5 @@ async def test_account_prices_and_rules(bench: Bench) -> None:
 
 
 async def test_unknown_symbol_is_refused(bench: Bench) -> None:
-    with refusal(ErrorKind.REFUSED):
+    with refusal(ErrorKind.STALE_RULES):
         await bench.client.best_prices("NOSUCHUSDT")

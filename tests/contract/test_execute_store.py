@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.execute.execution_rules import ClosedBooks
@@ -389,3 +390,73 @@ async def test_entry_comes_back_as_it_was_approved(store: Any) -> None:
     assert entry.approval == approved
     assert (entry.side, entry.strategy, entry.quantity) == (Side.SHORT, "ema_cross", Decimal("0.1"))
     assert await store.entry("sig-nobody") is None
+
+
+async def test_books_that_lack_something_are_due_once_for_all_replicas_until_they_are_complete(
+    store: Any,
+) -> None:
+    entry = await brought_to(store, EntryState.CLOSING)
+    whole = books(entry)
+    partial = msgspec.structs.replace(
+        whole, exit_price=None, exit_order_id=None, fills=whole.fills[:1], missing=("fills: refused",)
+    )
+    async with store.transaction() as tx:
+        closed = await store.record_closed(tx, entry, CloseReason.EXIT_SIGNAL, partial, Decimal(0))
+    assert closed is not None
+    assert closed.state is EntryState.CLOSED, "the symbol is free"
+    assert await store.books_incomplete() == 1
+    due = await eventually(store.claim_books)
+    assert (due.entry.signal_id, due.tries, due.gone_at) == (entry.signal_id, 1, partial.closed_at)
+    assert await store.claim_books() is None, "claimed by one"
+    await store.note_missing(entry.signal_id, "fills: still refused", give_up=False)
+    complete = msgspec.structs.replace(whole, reason=CloseReason.STOP_LOSS)
+    async with store.transaction() as tx:
+        assert await store.record_books(tx, entry, complete)
+        assert not await store.record_books(tx, entry, complete), "complete once"
+    assert await store.books_incomplete() == 0
+
+
+async def test_books_that_are_given_up_are_tried_no_more(store: Any) -> None:
+    entry = await brought_to(store, EntryState.CLOSING)
+    partial = msgspec.structs.replace(books(entry), missing=("funding",))
+    async with store.transaction() as tx:
+        await store.record_closed(tx, entry, CloseReason.EXIT_SIGNAL, partial, Decimal(0))
+    await store.note_missing(entry.signal_id, "funding", give_up=True)
+    assert await store.books_incomplete() == 0
+
+
+async def test_complete_books_are_not_due(store: Any) -> None:
+    await brought_to(store, EntryState.CLOSED)
+    assert await store.books_incomplete() == 0
+
+
+async def test_closing_orders_say_how_much_they_closed(store: Any) -> None:
+    entry = await brought_to(store, EntryState.CLOSING)
+    names = [ids.client_order_id("test", entry.signal_id, ids.OrderRole.CLOSE, number) for number in (1, 2)]
+    rows = [
+        OrderRow(
+            client_id=name,
+            role=ids.OrderRole.CLOSE,
+            symbol=entry.symbol,
+            side=OrderSide.SELL,
+            order_type="MARKET",
+            quantity=Decimal("0.05"),
+            status="SENDING",
+        )
+        for name in names
+    ]
+    async with store.transaction() as tx:
+        await store.record_orders(tx, entry.signal_id, rows)
+    await store.set_order_status(names[0], "FILLED", filled_quantity=Decimal("0.05"), exchange_order_id="7")
+    await store.set_order_status(names[0], "FILLED")
+    first, second = sorted(await store.closing_orders(entry.signal_id), key=lambda each: each.client_id)
+    assert (first.filled_quantity, first.exchange_order_id, first.status) == (Decimal("0.05"), "7", "FILLED")
+    assert (second.filled_quantity, second.status) == (None, "SENDING")
+
+
+async def test_first_reason_of_a_close_keeps_its_words(store: Any) -> None:
+    entry = await brought_to(store, EntryState.FILLED)
+    async with store.transaction() as tx:
+        closing = await store.record_closing(tx, entry, CloseReason.UNPROTECTED, None, "refused (-4130)")
+    assert closing is not None
+    assert closing.close_detail == "refused (-4130)"

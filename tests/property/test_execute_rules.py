@@ -150,6 +150,7 @@ def test_books_hold_our_fills_and_nobody_elses_in_whatever_order_they_come(
     assert books.fees_usdt == sum(each.fee_usdt for each in ours)
     assert sum(each.quantity for each in exits) == opened.filled_quantity
     turnover = sum(each.price * each.quantity for each in exits)
+    assert books.exit_price is not None
     assert abs(books.exit_price * opened.filled_quantity - turnover) <= EIGHT_PLACES * opened.filled_quantity
     assert (books.exit_order_id, books.closed_at) == (exits[-1].order_id, exits[-1].filled_at)
 

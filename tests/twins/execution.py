@@ -14,12 +14,16 @@ from typing import Any
 from infrastructure.paper_exchange.commands import CancelAlgo, PlaceOrder
 from infrastructure.paper_exchange.values import OrderType, Side, TimeInForce
 from services.execute.binance_client import BinanceClient
+from services.execute.book_keeper import BookKeeper
+from services.execute.book_reader import BookReader
+from services.execute.call_gate import Pace
 from services.execute.config import ExchangeSettings
 from services.execute.entry_flow import EntryFlow
 from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
-from services.execute.memory import MemoryEntries, MemoryOutbox
+from services.execute.memory import MemoryEntries
+from services.execute.memory_outbox import MemoryOutbox
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.reconciliation import protection_ids
 from services.execute.rescue import Rescue
@@ -79,6 +83,7 @@ class Process:
     exits: ExitFlow
     protection: ProtectionFlow
     rescue: Rescue
+    books: BookKeeper
     fuse: Fuse
 
 
@@ -90,7 +95,7 @@ class World:
         self.venue = VenueTwin(self.clock, omit_average=omit_average)
         self.store = MemoryEntries(self.clock)
         self.outbox = MemoryOutbox()
-        self.exchange = BinanceClient(SETTINGS, self.venue)
+        self.exchange = self._client()
         self.market = MarketTwin(self.exchange)
         for symbol in (BTC, "ETHUSDT"):
             self.venue.price("50000", symbol)
@@ -99,7 +104,7 @@ class World:
         """Start a process; without a fuse it lives for ever."""
         fuse = fuse or Fuse()
         store, outbox = Mortal("store", self.store, fuse), Mortal("outbox", self.outbox, fuse)
-        exchange, market = Mortal("exchange", BinanceClient(SETTINGS, self.venue), fuse), self.market
+        exchange, market = Mortal("exchange", self._client(), fuse), self.market
 
         async def sleep(seconds: float) -> None:
             fuse.burn("before sleep")
@@ -107,7 +112,8 @@ class World:
             await asyncio.sleep(0)
 
         made = EntryRules(**(_RULES | rules))
-        exits = ExitFlow(store, exchange, outbox, INSTALLATION, self.clock, sleep)
+        exits = ExitFlow(store, exchange, market, outbox, INSTALLATION, self.clock, sleep)
+        books = BookKeeper(store, BookReader(exchange, INSTALLATION, sleep), outbox, self.clock, sleep)
         protection = ProtectionFlow(
             store,
             exchange,
@@ -123,7 +129,13 @@ class World:
         flow = ExecutionFlow(
             store, exchange, exchange, outbox, entries, protection, exits, INSTALLATION, self.clock, sleep
         )
-        return Process(flow, entries, exits, protection, Rescue(store, entries, exits), fuse)
+        rescue = Rescue(store, entries, exits, self.clock)
+        return Process(flow, entries, exits, protection, rescue, books, fuse)
+
+    def _client(self) -> BinanceClient:
+        client = BinanceClient(SETTINGS, self.venue)
+        client.history.pace = Pace(10**9)  # a simulated day has more than a day's reads
+        return client
 
     def told(self, story: str) -> list[Message]:
         """Return what was published about a story, each fact once, in order."""

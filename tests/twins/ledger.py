@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
-from services.execute.memory import Journal
+from services.execute.memory_outbox import Journal
 from services.execute.transfers import Explained, IncomeRow
 from shared.money import ZERO
 

@@ -26,7 +26,8 @@ from services.notify.report_rows import PeriodResult, SignalLine, StrategyResult
 from services.notify.telling.message_format import short_id
 from shared.headline import Headline, Situation, Tone, Weight, headline_of
 from shared.money import ZERO
-from shared.story import Chapter, Line, Mark, tell
+from shared.story import tell
+from shared.story_lines import Chapter, Line, Mark
 from shared.values import Side, liquidation_danger
 from shared.wording import DASH, cents, duration, money, number, percent, signed
 

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     POSITION_NAKED = "position_naked"
     POSITION_CLOSED = "position_closed"
     POSITION_CLOSED_OUTSIDE = "position_closed_outside"
+    BOOKS_COMPLETED = "books_completed"
     PROTECTION_LATE = "protection_late"
     PROTECTION_FAILED = "protection_failed"
     LIQUIDATION = "liquidation"
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     SIGNAL_PARKED = "signal_parked"
     ORDER_ENDED = "order_ended"
     ORDER_FAILED = "order_failed"
+    ORDER_REFUSED = "order_refused"
     CLOSE_IGNORED = "close_ignored"
     TRADING_ACTIVE = "trading_active"
     TRADING_REDUCING = "trading_reducing"
@@ -58,6 +60,7 @@ SEVERITIES: Mapping[Kind, Severity] = {
     Kind.POSITION_NAKED: Severity.CRITICAL,
     Kind.POSITION_CLOSED: Severity.INFO,
     Kind.POSITION_CLOSED_OUTSIDE: Severity.WARNING,
+    Kind.BOOKS_COMPLETED: Severity.INFO,
     Kind.PROTECTION_LATE: Severity.WARNING,
     Kind.PROTECTION_FAILED: Severity.CRITICAL,
     Kind.LIQUIDATION: Severity.CRITICAL,
@@ -68,6 +71,7 @@ SEVERITIES: Mapping[Kind, Severity] = {
     Kind.SIGNAL_PARKED: Severity.WARNING,
     Kind.ORDER_ENDED: Severity.INFO,
     Kind.ORDER_FAILED: Severity.WARNING,
+    Kind.ORDER_REFUSED: Severity.WARNING,
     Kind.CLOSE_IGNORED: Severity.INFO,
     Kind.TRADING_ACTIVE: Severity.INFO,
     Kind.TRADING_REDUCING: Severity.WARNING,
@@ -89,6 +93,7 @@ TRADES = frozenset(
         Kind.POSITION_OPENED,
         Kind.POSITION_CLOSED,
         Kind.POSITION_CLOSED_OUTSIDE,
+        Kind.BOOKS_COMPLETED,
         Kind.TRADING_ACTIVE,
         Kind.TRADING_REDUCING,
         Kind.DAILY_REPORT,

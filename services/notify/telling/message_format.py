@@ -154,22 +154,49 @@ def _opened(fact: models.PositionOpened, telling: _Telling) -> Told:
 
 
 def _closed(fact: models.PositionClosed, telling: _Telling) -> Told:
+    values = _result_values(fact, telling.words) | {
+        "closed_by": short_id(fact.closed_by or ""),
+        "detail": fact.detail,
+        "missing": fact.missing,
+    }
+    if fact.missing:  # a part of the amounts would read like a result
+        values |= dict.fromkeys(("mark", "r_multiple", "exit", "pnl"), "")
+        values["net"] = "?"
+    return CLOSE_KINDS[fact.reason], values
+
+
+def _books_completed(fact: models.BooksCompleted, telling: _Telling) -> Told:
+    return Kind.BOOKS_COMPLETED, _result_values(fact, telling.words)
+
+
+def _result_values(fact: models.PositionClosed | models.BooksCompleted, words: Language) -> dict[str, str]:
     position, net = fact.position, fact.net_pnl_usdt
     margin, risk = position.margin_usdt, position.risk_usdt
     values = {
         "mark": "✅ " if net > ZERO else "🔻 " if net < ZERO else "",
-        "reason": telling.words.closes[fact.reason],
+        "reason": words.closes[fact.reason],
         "net": signed(net),
         "r_multiple": signed(net / risk) if risk > ZERO else "–",
         "of_margin": signed(net / margin * 100) if margin > ZERO else "–",
-        "exit": plain(fact.exit_price),
-        "held": duration(fact.closed_at - position.opened_at, telling.words.units),
+        "exit": "" if fact.exit_price is None else plain(fact.exit_price),
+        "held": duration(fact.closed_at - position.opened_at, words.units),
         "pnl": signed(fact.pnl_usdt),
         "fees": cents(fact.fees_usdt),
         "funding": signed(fact.funding_usdt),
-        "closed_by": short_id(fact.closed_by or ""),
     }
-    return CLOSE_KINDS[fact.reason], _position_values(position, telling.words) | values
+    return _position_values(position, words) | values
+
+
+def _order_refused(fact: models.OrderRefused, telling: _Telling) -> Told:
+    words = telling.words
+    return Kind.ORDER_REFUSED, {
+        "symbol": fact.symbol,
+        "order": words.phrases[f"order_{fact.role}"],
+        "code": str(fact.code),
+        "text": fact.text,
+        "next_step": words.phrases[f"next_{fact.next_step}"],
+        "signal": short_id(fact.signal_id),
+    }
 
 
 def _protected(fact: models.ProtectionPlaced, telling: _Telling) -> Told | None:
@@ -260,6 +287,8 @@ def _alert(fact: models.AlertRaised, telling: _Telling) -> Told:
 TELLERS: Mapping[str, Callable[[Any, _Telling], Told | None]] = {
     models.PositionOpened.SCHEMA: _opened,
     models.PositionClosed.SCHEMA: _closed,
+    models.BooksCompleted.SCHEMA: _books_completed,
+    models.OrderRefused.SCHEMA: _order_refused,
     models.ProtectionPlaced.SCHEMA: _protected,
     models.OrderEnded.SCHEMA: _order_ended,
     models.SignalEnded.SCHEMA: _signal_ended,

@@ -5,10 +5,15 @@ from services.notify.telling.texts import Language, Text
 from shared.values import CloseReason, OutcomeKind, Side, TradingState
 
 _STORY = "{strategy} · {signal}"
-_CLOSED = (
+_RESULT = (
     "{r_multiple} R · {of_margin} % of margin · held {held}",
     "{quantity} from {entry} to {exit}",
     "P&L {pnl}, fees {fees}, funding {funding}",
+)
+_CLOSED = (
+    *_RESULT,
+    "{detail}",
+    "The books are incomplete and will be completed: {missing}",
     "Closed by {closed_by}",
     _STORY,
 )
@@ -35,6 +40,16 @@ ENGLISH = Language(
             "{side} {symbol} closed outside Phoenix, {reason}: {net} USDT",
             _CLOSED,
             "{symbol} {net} USDT",
+        ),
+        Kind.BOOKS_COMPLETED: Text(
+            "{mark}{side} {symbol}, books complete, {reason}: {net} USDT",
+            (*_RESULT, _STORY),
+            "{symbol} {net} USDT",
+        ),
+        Kind.ORDER_REFUSED: Text(
+            "{symbol}: the exchange refused {order} ({code})",
+            ("{text}", "{next_step}", "{signal}"),
+            "{symbol} {order} ({code})",
         ),
         Kind.PROTECTION_LATE: Text(
             "{symbol} stood {unprotected} s without a stop",
@@ -92,6 +107,8 @@ ENGLISH = Language(
         Kind.POSITION_NAKED: "{count} without a stop: {parts}",
         Kind.POSITION_CLOSED: "{count} closed: {parts}",
         Kind.POSITION_CLOSED_OUTSIDE: "{count} closed outside Phoenix: {parts}",
+        Kind.BOOKS_COMPLETED: "{count} books completed: {parts}",
+        Kind.ORDER_REFUSED: "{count} orders refused: {parts}",
         Kind.PROTECTION_LATE: "{count} protected late: {parts}",
         Kind.PROTECTION_FAILED: "{count} not protected: {parts}",
         Kind.LIQUIDATION: "{count} liquidated: {parts}",
@@ -207,6 +224,7 @@ ENGLISH = Language(
     },
     alerts={
         "position_not_closed": "Position could not be closed",
+        "books_incomplete": "Books of a trade stay incomplete",
         "stream_silent": "Market data silent",
         "symbols_left_out": "Symbols not watched",
         "symbols_back": "Symbols watched again",
@@ -250,6 +268,14 @@ ENGLISH = Language(
         "unbarred": "{channel} takes messages again.",
         "chat_moved": "The group {old} became the supergroup {new}, and everything is sent there now. Set"
         " {new} in place of {old} in PHOENIX_TELEGRAM_CHAT_ID (.env or phoenix.env) and start again.",
+        "order_stop_loss": "the stop loss",
+        "order_take_profit": "the take profit",
+        "order_close": "a closing order",
+        "next_retried": "It is tried again.",
+        "next_form_changed": "It is tried again in another form.",
+        "next_whole_position": "A conditional order that closes the whole position takes its place.",
+        "next_target_later": "The stop is on the exchange; the target is tried again.",
+        "next_closing": "The position is closed at market.",
     },
     units=(" d", " h", " min", " s"),
 )

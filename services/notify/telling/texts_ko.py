@@ -5,10 +5,15 @@ from services.notify.telling.texts import Language, Text
 from shared.values import CloseReason, OutcomeKind, Side, TradingState
 
 _STORY = "{strategy} · {signal}"
-_CLOSED = (
+_RESULT = (
     "{r_multiple} R · 증거금 대비 {of_margin} % · 보유 {held}",
     "수량 {quantity}, {entry} → {exit}",
     "손익 {pnl}, 수수료 {fees}, 펀딩비 {funding}",
+)
+_CLOSED = (
+    *_RESULT,
+    "{detail}",
+    "장부가 아직 완전하지 않으며 나중에 채워집니다: {missing}",
     "청산 요청: {closed_by}",
     _STORY,
 )
@@ -36,6 +41,16 @@ KOREAN = Language(
             "{side} {symbol} 외부에서 청산 ({reason}): {net} USDT",
             _CLOSED,
             "{symbol} {net} USDT",
+        ),
+        Kind.BOOKS_COMPLETED: Text(
+            "{mark}{side} {symbol} 장부 완성 ({reason}): {net} USDT",
+            (*_RESULT, _STORY),
+            "{symbol} {net} USDT",
+        ),
+        Kind.ORDER_REFUSED: Text(
+            "{symbol} 거래소가 {order}을 거절했습니다 ({code})",
+            ("{text}", "{next_step}", "{signal}"),
+            "{symbol} {order} ({code})",
         ),
         Kind.PROTECTION_LATE: Text(
             "{symbol} 손절 주문이 {unprotected}초 늦게 걸렸습니다",
@@ -90,6 +105,8 @@ KOREAN = Language(
         Kind.POSITION_NAKED: "손절 없는 포지션 {count}건: {parts}",
         Kind.POSITION_CLOSED: "청산 {count}건: {parts}",
         Kind.POSITION_CLOSED_OUTSIDE: "외부 청산 {count}건: {parts}",
+        Kind.BOOKS_COMPLETED: "완성된 장부 {count}건: {parts}",
+        Kind.ORDER_REFUSED: "거절된 주문 {count}건: {parts}",
         Kind.PROTECTION_LATE: "늦은 손절 {count}건: {parts}",
         Kind.PROTECTION_FAILED: "손절 실패 {count}건: {parts}",
         Kind.LIQUIDATION: "강제 청산 {count}건: {parts}",
@@ -205,6 +222,7 @@ KOREAN = Language(
     },
     alerts={
         "position_not_closed": "포지션 청산 실패",
+        "books_incomplete": "완성되지 않은 거래 장부",
         "stream_silent": "시세 수신 중단",
         "symbols_left_out": "시세를 받지 않는 종목",
         "symbols_back": "시세 수신을 재개한 종목",
@@ -225,6 +243,7 @@ KOREAN = Language(
         "telegram_chat_moved": "텔레그램 그룹 번호 변경",
     },
     advice={
+        "books_incomplete": "거래소가 더 이상 기록을 보관하지 않아 이 거래의 손익은 통계에서 빠집니다.",
         "position_not_closed": "포지션을 청산하지 못했습니다. 거래소에서 바로 확인해 주세요.",
         "stream_silent": "시세가 들어오지 않아 신규 진입을 하지 않습니다.",
         "symbols_left_out": "이 종목의 신규 진입은 하지 않습니다. 다른 종목은 정상입니다.",
@@ -274,6 +293,14 @@ KOREAN = Language(
         "unbarred": "{channel} 채널이 다시 메시지를 받습니다.",
         "chat_moved": "그룹 {old}이(가) 슈퍼그룹 {new}(으)로 바뀌어 이제 모든 메시지를 그곳으로 보냅니다."
         " PHOENIX_TELEGRAM_CHAT_ID(.env 또는 phoenix.env)에서 {old} 대신 {new}을(를) 적고 다시 시작하세요.",
+        "order_stop_loss": "손절 주문",
+        "order_take_profit": "익절 주문",
+        "order_close": "청산 주문",
+        "next_retried": "다시 시도합니다.",
+        "next_form_changed": "다른 형식으로 다시 시도합니다.",
+        "next_whole_position": "포지션 전체를 청산하는 조건부 주문으로 대신합니다.",
+        "next_target_later": "손절 주문은 걸려 있으며, 익절 주문은 다시 시도합니다.",
+        "next_closing": "포지션을 시장가로 청산합니다.",
     },
     units=("일", "시간", "분", "초"),
 )

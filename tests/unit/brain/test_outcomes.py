@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from services.brain.outcomes import closed_trade, outcome_of, position_change, stories
-from shared.models import Message, OrderPlaced, SignalEnded
+from shared.models import BooksCompleted, Message, OrderPlaced, SignalEnded
 from shared.values import CloseReason, OutcomeKind, Side
 from tests.unit.brain.builders import (
     NOON,
@@ -92,3 +92,26 @@ def test_closing_belongs_to_the_entry_and_to_who_closed_it() -> None:
     closing = fact(closed("sig-a", CloseReason.EXIT_SIGNAL, "sig-x"), "sig-a")
     assert stories(closing) == ("sig-a", "sig-x")
     assert stories(fact(closed("sig-a"), "sig-a")) == ("sig-a",)
+
+
+def test_trade_with_incomplete_books_is_booked_when_they_are_complete_and_not_before() -> None:
+    """Half a result would move the odds, and with them the size of every later position."""
+    half = closed("sig-a", exit_price=None, pnl_usdt=Decimal(0), missing="fills: refused (-1102)")
+    assert closed_trade(half) is None
+    assert position_change(half) is not None, "its risk is free all the same"
+    complete = BooksCompleted(
+        signal_id="sig-a",
+        position=position("sig-a"),
+        reason=CloseReason.STOP_LOSS,
+        closed_by=None,
+        exit_price=Decimal(49_000),
+        pnl_usdt=Decimal(-200),
+        fees_usdt=Decimal(8),
+        funding_usdt=Decimal(0),
+        closed_at=half.closed_at,
+    )
+    trade = closed_trade(complete)
+    assert trade is not None
+    assert (trade.signal_id, trade.net_pnl_usdt) == ("sig-a", Decimal(-208))
+    assert outcome_of(complete) is None
+    assert position_change(complete) is None

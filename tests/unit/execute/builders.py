@@ -81,6 +81,7 @@ def entry(state: EntryState = EntryState.INTENT, name: str = "one", **changes: o
         "protected_at": NOON + timedelta(milliseconds=4) if is_protected else None,
         "close_reason": CloseReason.EXIT_SIGNAL if state is EntryState.CLOSING else None,
         "closed_by": "sig-exit" if state is EntryState.CLOSING else None,
+        "close_detail": "",
         "close_attempts": 0,
         "version": 1,
     }

@@ -9,7 +9,7 @@ import pytest
 from infrastructure.paper_exchange.commands import SetWallet
 from services.execute import account_ledger
 from services.execute.account_ledger import AccountLedger, Money
-from services.execute.memory import MemoryOutbox
+from services.execute.memory_outbox import MemoryOutbox
 from services.execute.transfers import IncomeRow
 from services.execute.venue import VenueAccount
 from shared.models import AlertRaised

@@ -2,7 +2,16 @@
 
 import pytest
 
-from services.execute.call_gate import AFTER_BAN_S, BAN_S_MIN, FAILURES_MAX, OPEN_S, Budget, CallGate, Urgency
+from services.execute.call_gate import (
+    AFTER_BAN_S,
+    BAN_S_MIN,
+    FAILURES_MAX,
+    OPEN_S,
+    Budget,
+    CallGate,
+    Pace,
+    Urgency,
+)
 
 NOW = 1_000.0
 
@@ -70,7 +79,8 @@ def test_exits_come_first_when_a_ban_is_over() -> None:
     reads_at, entries_at = (NOW + 120 + AFTER_BAN_S[each] for each in (Urgency.READ, Urgency.ENTRY))
     assert passing(under_test, reads_at - 0.1) == {Urgency.EXIT}
     assert passing(under_test, reads_at) == {Urgency.EXIT, Urgency.READ}
-    assert passing(under_test, entries_at) == set(Urgency)
+    assert passing(under_test, entries_at) == set(Urgency) - {Urgency.REPORT}
+    assert passing(under_test, NOW + 120 + AFTER_BAN_S[Urgency.REPORT]) == set(Urgency)
 
 
 def test_ban_without_a_time_lasts_a_moment() -> None:
@@ -83,7 +93,9 @@ def test_ban_without_a_time_lasts_a_moment() -> None:
 @pytest.mark.parametrize(
     ("used", "expected"),
     [
-        (1_679, set(Urgency)),
+        (1_439, set(Urgency)),
+        (1_440, set(Urgency) - {Urgency.REPORT}),
+        (1_679, set(Urgency) - {Urgency.REPORT}),
         (1_680, {Urgency.READ, Urgency.EXIT}),
         (2_159, {Urgency.READ, Urgency.EXIT}),
         (2_160, {Urgency.EXIT}),
@@ -119,5 +131,24 @@ def test_entries_yield_before_the_order_limit_and_exits_never_do(
     under_test.used(budget, int(limit * 0.7) - 1, NOW)
     assert passing(under_test) == set(Urgency)
     under_test.used(budget, limit - 1, NOW)
-    assert passing(under_test) == {Urgency.READ, Urgency.EXIT}
+    assert passing(under_test) == set(Urgency) - {Urgency.ENTRY}
     assert passing(under_test, NOW + window_s) == set(Urgency)
+
+
+def test_reporting_reads_spend_their_share_of_a_minute_and_no_more() -> None:
+    pace, spent = Pace(240), 0
+    now = NOW
+    while now < NOW + 600:
+        if pace.wait_s(30, now) > 0:
+            now += 0.5
+        else:
+            pace.spend(30, now)
+            spent += 30
+    assert 10 * 240 <= spent <= 11 * 240
+
+
+def test_read_that_weighs_more_than_a_minute_waits_for_a_whole_one() -> None:
+    pace = Pace(240)
+    assert pace.wait_s(1_000, NOW) == 0
+    pace.spend(1_000, NOW)
+    assert pace.wait_s(5, NOW) > 60

@@ -12,6 +12,7 @@ from services.execute.order_state import EntryState
 from shared.errors import ExchangeUnavailable
 from shared.models import (
     AlertRaised,
+    BooksCompleted,
     CloseIgnored,
     CloseRequested,
     PositionClosed,
@@ -237,7 +238,7 @@ async def test_position_that_is_gone_when_the_close_arrives_is_settled() -> None
     last(world, approved.signal_id, PositionClosed)
 
 
-async def test_books_wait_for_fills_that_are_not_visible_yet() -> None:
+async def test_books_follow_when_fills_are_visible_and_the_symbol_does_not_wait_for_them() -> None:
     world = World()
     approved = await entered(world)
     hidden = world.venue.core.exchange.state.trades
@@ -247,11 +248,16 @@ async def test_books_wait_for_fills_that_are_not_visible_yet() -> None:
         rows.clear()
     process = world.process()
     await process.flow.on_order_event(BTC)
-    assert world.store.entries[approved.signal_id].state is EntryState.PROTECTED
+    closed = last(world, approved.signal_id, PositionClosed)
+    assert (closed.reason, closed.exit_price) == (CloseReason.STOP_LOSS, None)
+    assert closed.missing
+    assert world.standing() == set()
     for symbol, rows in kept.items():
         hidden[symbol].extend(rows)
-    await process.flow.on_order_event(BTC)
-    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.STOP_LOSS
+    world.clock.advance(10)
+    assert await process.books.try_next() == "complete"
+    completed = last(world, approved.signal_id, BooksCompleted)
+    assert (completed.reason, completed.closed_at < closed.closed_at) == (CloseReason.STOP_LOSS, True)
 
 
 async def test_position_that_is_not_visible_yet_is_closed_all_the_same() -> None:

@@ -113,6 +113,8 @@ async def test_rescue_that_fails_is_tried_again_at_a_later_look() -> None:
     world.venue.fail("GET order", refused(-1102))
     assert await rescue(world, process) == [ONE.signal_id]
     assert world.store.entries[ONE.signal_id].state is EntryState.SENDING
+    assert await rescue(world, process) == [], "not at once: what fails for ever is not to be hammered"
+    world.clock.advance(1)
     assert await rescue(world, process) == [ONE.signal_id]
     assert world.is_protected(ONE.signal_id)
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from shared import models
 from shared.codec import envelop
 from shared.models import Envelope, Message
@@ -86,6 +88,29 @@ CLOSED = models.PositionClosed(
     funding_usdt=Decimal("-0.8"),
     closed_at=NOON + timedelta(hours=1, minutes=12, seconds=5),
 )
+CLOSED_INCOMPLETE = msgspec.structs.replace(
+    CLOSED, exit_price=None, missing="fills: exchange refused (-1102): no", detail="stop refused (-4130): no"
+)
+BOOKS_COMPLETED = models.BooksCompleted(
+    signal_id=SIGNAL_ID,
+    position=POSITION,
+    reason=CloseReason.STOP_LOSS,
+    closed_by=None,
+    exit_price=Decimal("49000.0"),
+    pnl_usdt=Decimal("-150"),
+    fees_usdt=Decimal("6.0312"),
+    funding_usdt=Decimal("-0.8"),
+    closed_at=NOON + timedelta(hours=1, minutes=12, seconds=5),
+)
+ORDER_REFUSED = models.OrderRefused(
+    signal_id=SIGNAL_ID,
+    symbol="BTCUSDT",
+    client_id="p95a-x-t",
+    role="take_profit",
+    code=-4045,
+    text="Reach max stop order limit.",
+    next_step="target_later",
+)
 ORDER_ENDED = models.OrderEnded(
     signal_id=SIGNAL_ID,
     symbol="BTCUSDT",
@@ -127,6 +152,8 @@ PROTECTED_LATE = models.ProtectionPlaced(
 TOLD: tuple[Message, ...] = (
     OPENED,
     CLOSED,
+    BOOKS_COMPLETED,
+    ORDER_REFUSED,
     PROTECTED_LATE,
     ORDER_ENDED,
     SIGNAL_ENDED,

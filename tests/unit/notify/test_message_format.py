@@ -44,6 +44,17 @@ trend · sig-abcdefgh""",
 0.15 from 50000 to 51000
 P&L +150.00, fees 6.03, funding -0.80
 trend · sig-abcdefgh""",
+    "position.books.v1": """\
+🔻 LONG BTCUSDT, books complete, stop loss: -156.83 USDT
+-1.00 R · -41.82 % of margin · held 1 h 12 min
+0.15 from 50000 to 49000
+P&L -150.00, fees 6.03, funding -0.80
+trend · sig-abcdefgh""",
+    "order.refused.v1": """\
+⚠️ BTCUSDT: the exchange refused the take profit (-4045)
+Reach max stop order limit.
+The stop is on the exchange; the target is tried again.
+sig-abcdefgh""",
     "protection.placed.v1": """\
 ⚠️ BTCUSDT stood 4.2 s without a stop
 It is protected now: stop 49000, target 51000
@@ -84,6 +95,11 @@ trend · sig-abcdefgh""",
 수량 0.15, 50000 → 51000
 손익 +150.00, 수수료 6.03, 펀딩비 -0.80
 trend · sig-abcdefgh""",
+    "order.refused.v1": """\
+⚠️ BTCUSDT 거래소가 익절 주문을 거절했습니다 (-4045)
+Reach max stop order limit.
+손절 주문은 걸려 있으며, 익절 주문은 다시 시도합니다.
+sig-abcdefgh""",
     "trade.rejected.v1": """\
 롱 BTCUSDT 거절
 최종 신뢰도 0.848, 한도 0.85
@@ -147,6 +163,15 @@ def test_a_translated_phrase_uses_the_same_values(phrase: str) -> None:
 
 def test_every_told_fact_has_golden_text() -> None:
     assert {type(fact).SCHEMA for fact in facts.TOLD} == set(TELLERS) == set(GOLDEN)
+
+
+def test_incomplete_books_are_told_as_incomplete_and_never_as_a_result() -> None:
+    shown = render([told(facts.CLOSED_INCOMPLETE)], ENGLISH).plain
+    assert shown.startswith(
+        "LONG BTCUSDT closed, take profit: ? USDT\n"
+        "stop refused (-4130): no\n"
+        "The books are incomplete and will be completed: fills: exchange refused (-1102): no\n"
+    )
 
 
 @pytest.mark.parametrize("fact", facts.TOLD, ids=lambda fact: fact.SCHEMA)

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from shared import models
-from shared.story import NARRATORS, Chapter, Mark, tell
+from shared.story import NARRATORS, tell
+from shared.story_lines import Chapter, Mark
 from tests.unit.cli.phoenix_stand_in import STORY, story_of
 from tests.unit.notify import facts
 
@@ -115,3 +116,17 @@ def test_the_story_of_an_exit_tells_what_it_brought() -> None:
     told = words(tell(document))
     assert "It closed BTCUSDT (exit signal), opened by sig-x" in told
     assert "net -81.50 USDT" in told
+
+
+def test_refusals_of_the_exchange_are_told_with_code_and_text() -> None:
+    told = words(tell(story_of(*STORY, (60_000, facts.ORDER_REFUSED))))
+    assert "The exchange refused the take profit (-4045)" in told
+    assert "Reach max stop order limit." in told
+
+
+def test_incomplete_books_are_told_as_such_and_completed_later() -> None:
+    told = words(tell(story_of((3, facts.CLOSED_INCOMPLETE), (9, facts.BOOKS_COMPLETED))))
+    assert "the books are incomplete: fills: exchange refused (-1102): no" in told
+    assert "stop refused (-4130): no" in told
+    assert "The books of the position are complete: stop loss" in told
+    assert told.count("net ") == 1

@@ -12,7 +12,7 @@ from services.notify.dashboard.texts import ENGLISH, translator
 from services.notify.dashboard.texts_ko import KOREAN
 from services.notify.people import Act, Role, Why
 from services.notify.report_rows import HARD_ENDS, POSITION_WORDS
-from shared.story import Mark
+from shared.story_lines import Mark
 from shared.values import Action, TradingState
 
 RESULTS = {*views.OUTCOMES, *HARD_ENDS, *(name for name, _ in POSITION_WORDS.values())}
