@@ -83,12 +83,32 @@ async def test_what_may_have_been_an_exit_is_danger(
     action: Action | None, severity: Severity, word: str, refused: RefusedAlerts, listener: Listener
 ) -> None:
     refused.note(refusal(action=action))
-    refused.note(refusal(action=Action.LONG))
     await refused.tell()
     [told] = listener.heard
     assert (told.severity, told.kind, told.symbol) == (severity, "alert_refused", "ADAUSDT")
     assert word in told.text
     assert "rsi came as 'NaN'" in told.text
+
+
+async def test_an_exit_does_not_wait_for_the_minute_of_an_entry(
+    refused: RefusedAlerts, listener: Listener
+) -> None:
+    refused.note(refusal(action=Action.LONG))
+    await refused.tell()
+    refused.note(refusal(action=Action.EXIT))
+    await refused.tell()
+    assert [each.severity for each in listener.heard] == [Severity.WARNING, Severity.CRITICAL]
+
+
+async def test_every_market_of_a_minute_is_named(refused: RefusedAlerts, listener: Listener) -> None:
+    for number in range(50):
+        refused.note(refusal(action=Action.EXIT, symbol=f"A{number % 12}USDT"))
+    await refused.tell()
+    [told] = listener.heard
+    assert told.symbol is None
+    assert told.text.startswith("50 alerts")
+    assert ", ".join(f"A{number}USDT" for number in range(10)) in told.text
+    assert "A10USDT" not in told.text
 
 
 async def test_what_the_broker_does_not_take_waits_and_is_not_counted_twice(
