@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from shared import clock, crash_points, logs, metrics
 from shared.entrance import Entrance
 from shared.errors import DependencyDown, ExchangeUnavailable, OperatorNeeded, PhoenixError
+from shared.http_protocol import ProblemProtocol
 from shared.process_watchdog import ProcessWatchdog
 from shared.settings import Settings, load
 from shared.supervision import Done, Failed, Pulse, attempt, end, keep_running, within
@@ -284,6 +285,7 @@ def _server(app: Entrance, host: str, port: int) -> "_Server":
             app,
             host=host,
             port=port,
+            http=ProblemProtocol,
             lifespan="off",
             access_log=False,
             log_config=None,

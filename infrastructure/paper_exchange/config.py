@@ -43,6 +43,7 @@ class PaperSettings(BaseSettings):
         60, ge=1, le=100_000, description="how many seconds of the tape pass in one second"
     )
     symbols_extra: int = Field(0, ge=0, le=SYNTHETIC_MAX, description="synthetic symbols to list")
+    symbols_named: str = Field("", description="further symbols to list, by name and separated by commas")
     tick_ms: int = Field(200, ge=10, le=60_000, description="time between price moves, ms")
     history_bars: int = Field(BARS_KEPT, ge=1, le=BARS_KEPT, description="minute bars present at the start")
     synthetic_history_bars: int = Field(200, ge=1, le=BARS_KEPT, description="the same for synthetic symbols")

@@ -67,7 +67,8 @@ def lock_directory(directory: Path) -> int:
 def build_venue(settings: PaperSettings, hub: StreamHub, clock: Callable[[], int]) -> Venue:
     """Recover or found the exchange and put it together; `clock` is the time that it tells."""
     now_ms = clock()
-    rules = listed_symbols(settings.symbols_extra)
+    named = [name.strip() for name in settings.symbols_named.split(",") if name.strip()]
+    rules = listed_symbols(settings.symbols_extra, named)
     journal = Journal(settings.data_dir, fsync=settings.fsync)
     exchange = _recover(settings, journal, rules) or _found(settings, rules, now_ms)
     source, history = _prices(settings, rules, exchange.state)

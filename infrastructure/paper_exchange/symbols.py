@@ -175,13 +175,14 @@ def _rules(symbol: str, row: str, brackets: str) -> SymbolRules:
     )
 
 
-def listed_symbols(synthetic_count: int = 0) -> Mapping[str, SymbolRules]:
-    """All listed contracts by symbol: the ten majors, then SYN001USDT … up to `synthetic_count` (0..999)."""
+def listed_symbols(synthetic_count: int = 0, named: Sequence[str] = ()) -> Mapping[str, SymbolRules]:
+    """All listed contracts by symbol: the ten majors, SYN001USDT … up to `synthetic_count` (0..999), and
+    those that are named: exchanges list names of every shape.
+    """
     rules: dict[str, SymbolRules] = {}
     for line in _SYMBOL_TABLE.strip().splitlines()[1:]:
         symbol, row = line.split(maxsplit=1)
         rules[symbol] = _rules(symbol, row, _BRACKET_TABLES[symbol])
-    for number in range(1, synthetic_count + 1):
-        symbol = f"SYN{number:03d}USDT"
+    for symbol in (*(f"SYN{number:03d}USDT" for number in range(1, synthetic_count + 1)), *named):
         rules[symbol] = _rules(symbol, _SYNTHETIC_ROW, _BRACKET_TABLES["ETHUSDT"])
     return rules

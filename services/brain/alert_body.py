@@ -38,7 +38,9 @@ _SOUGHT = (
     "|alert_id"
 )
 _VALUE = r'(?:"(?P<text>[^"\\\r\n]*)"|\'(?P<quoted>[^\'\\\r\n]*)\'|(?P<bare>[^\s"\',;{}\[\]]+))'
-_IN_OBJECT = re.compile(rf'(?<!\\)"\s*(?P<name>{_SOUGHT})\s*"\s*:\s*{_VALUE}', re.IGNORECASE)
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟", '"') | dict.fromkeys("‘’‚‛", "'"))
+"""What a word processor makes of quotation marks."""
+_IN_OBJECT = re.compile(rf'(?<!\\)["\']\s*(?P<name>{_SOUGHT})\s*["\']\s*:\s*{_VALUE}', re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![\w\"'.-])(?P<name>{_SOUGHT})\s*[:=]\s*{_VALUE}", re.IGNORECASE)
 
 
@@ -141,7 +143,7 @@ def _several(pairs: Iterable[tuple[str, object]]) -> Mapping[str, tuple[object, 
 
 
 def _found(body: bytes, fault: str) -> AlertFields:
-    text = body.decode(errors="replace")
+    text = body.decode(errors="replace").translate(_QUOTES)
     pattern = _IN_OBJECT if text.lstrip().startswith(("{", "[")) else _IN_TEXT
     pairs = [
         (found["name"].lower(), found["text"] or found["quoted"] or found["bare"] or "")

@@ -65,11 +65,6 @@ def body_door(fields: Mapping[str, object], keys: Keys) -> dict[str, bool]:
     return {"body": same_secret(str(fields[SECRET_FIELD]), keys.webhook_secret)}
 
 
-def is_proven(tried: Mapping[str, bool]) -> bool:
-    """Tell whether a proof was presented, and none that is wrong."""
-    return bool(tried) and all(tried.values())
-
-
 def require_all(tried: Mapping[str, bool]) -> None:
     """Raise `DoorClosed` when one of the doors did not open."""
     for door, opened in tried.items():

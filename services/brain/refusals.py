@@ -67,6 +67,10 @@ def problem_of(error: Exception, secrets: tuple[str, ...] = ()) -> tuple[Problem
     raise error
 
 
+DOORS_DIFFER = (
+    "it carries the right secret in one place and a wrong one in another; every proof that is presented must"
+    " be right."
+)
 _ADDRESSES = "Send alerts with POST to /webhook/tradingview or /webhook/tradingview/{secret}."
 _PROOFS = (
     "Prove who you are with one of: the body field `secret`, the address /webhook/tradingview/{secret}, the"

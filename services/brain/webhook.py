@@ -22,7 +22,6 @@ from services.brain.doors import (
     Keys,
     body_door,
     header_doors,
-    is_proven,
     outer_doors,
     require_all,
 )
@@ -30,6 +29,7 @@ from services.brain.ports import AcceptsSignals
 from services.brain.rate_limit import Budget, Claim, RateLimit, claim_of
 from services.brain.refusals import (
     BODY_BYTES_MAX,
+    DOORS_DIFFER,
     FAULTS,
     BodyTooLarge,
     NoSuchAddress,
@@ -94,6 +94,7 @@ class _Seen:
     """What is known of a request so far, for when it is refused."""
 
     tried: dict[str, bool] = field(default_factory=dict)
+    body: bytes = b""
     fields: AlertFields | None = None
 
 
@@ -176,8 +177,9 @@ async def _signal(
     try:
         body = await read_body(request)
     except BodyTooLarge as error:
-        seen.tried |= _body_door_of(error.start, intake.keys)
+        seen.body = error.start
         raise
+    seen.body = body
     seen.tried = outer_doors(request.headers, token, body, receipt.received_at, intake.keys)
     require_all(seen.tried)
     seen.fields = fields_of(body)
@@ -186,22 +188,30 @@ async def _signal(
     return signal_from(seen.fields, receipt)
 
 
-def _body_door_of(start: bytes, keys: Keys) -> dict[str, bool]:
-    try:
-        return body_door(fields_of(start).named, keys)
-    except MalformedBody:
-        return {}
-
-
 def _note(error: Exception, seen: _Seen, intake: Intake) -> None:
-    """Pass on that an alert with the right secret is refused for good; after a 503 it comes again."""
-    if isinstance(error, BrokerUnavailable) or not is_proven(seen.tried):
+    """Pass on that an alert with the right secret is refused for good; after a 503 it comes again.
+
+    A right secret beside a wrong one opens nothing, but it shows that the alert is the trader's.
+    """
+    if isinstance(error, BrokerUnavailable):
+        return
+    seen.fields = seen.fields or _readable(seen.body)
+    tried = seen.tried | (body_door(seen.fields.named, intake.keys) if seen.fields else {})
+    if not any(tried.values()):
         return
     problem, reason = problem_of(error)
-    action, symbol = (None, None) if seen.fields is None else wanted(seen.fields)
+    detail = DOORS_DIFFER if isinstance(error, DoorClosed) else problem.detail
+    action, symbol = wanted(seen.fields) if seen.fields else (None, None)
     intake.note_refused(
-        Refusal(status=problem.status, reason=reason, detail=problem.detail, action=action, symbol=symbol)
+        Refusal(status=problem.status, reason=reason, detail=detail, action=action, symbol=symbol)
     )
+
+
+def _readable(body: bytes) -> AlertFields | None:
+    try:
+        return fields_of(body)
+    except MalformedBody:
+        return None
 
 
 async def _elsewhere(request: Request, rest: str, intake: Intake) -> Response:

@@ -42,7 +42,8 @@ _ACCEPTED = {
     "status": "accepted",
     "signal_id": "sig-uxhv4xj7qyksiwbc3dmt",
     "symbol": "BTCUSDT",
-    "action": "long",
+    "action": "exit",
+    "dropped": ["rsi came as 'NaN': send an RSI between 0 and 100, as a JSON number or a string"],
 }
 
 
@@ -53,7 +54,8 @@ def _problem(status: int, description: str, title: str) -> dict[str, Any]:
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Accepted: the signal is durable and will end in exactly one recorded outcome.",
+        "description": "Accepted: the signal is durable and will end in exactly one recorded outcome."
+        " `dropped` names what an exit was carried out without; it is absent when that is nothing.",
         "content": {"application/json": {"example": _ACCEPTED}},
     },
     400: _problem(400, "The body is not a JSON object.", "not a JSON object"),

@@ -87,9 +87,8 @@ def test_any_word_that_says_exit_in_any_of_its_places_closes(body: str) -> None:
         f'{{{EXIT}, "comment": "he said "stop""}}',
         f'{{{EXIT}, "comment": "two\nlines"}}',
         '{"symbol": BTCUSDT, "action": close, "price": 1,234.5}',
-        "{'symbol': 'BTCUSDT', 'action': 'close'}".replace("'symbol'", '"symbol"').replace(
-            "'action'", '"action"'
-        ),
+        "{'symbol': 'BTCUSDT', 'action': 'close', 'on': None}",
+        "{“symbol”: “BTCUSDT”, “action”: “close”}",
         f'{{{EXIT}, "n": ' + "[" * 5_000 + "]" * 5_000 + "}",
         f'{{{EXIT}, "n": 1e99999999999999999999}}',
         f'{{{EXIT}, "n": {"9" * 6_000}}}',

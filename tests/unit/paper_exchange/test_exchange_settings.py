@@ -10,6 +10,7 @@ from pydantic_settings import CliApp
 
 from infrastructure.paper_exchange.config import PaperSettings
 from infrastructure.paper_exchange.server import DataDirectoryInUse, lock_directory
+from infrastructure.paper_exchange.symbols import listed_symbols
 
 
 def test_the_defaults_need_nothing() -> None:
@@ -48,3 +49,9 @@ def test_a_data_directory_belongs_to_one_exchange(tmp_path: Path) -> None:
         lock_directory(tmp_path)
     os.close(lock)
     os.close(lock_directory(tmp_path))
+
+
+def test_names_of_every_shape_can_be_listed() -> None:
+    listed = listed_symbols(1, ["WUSDT", "1000PEPEUSDT", "币安人生USDT"])
+    assert list(listed)[-4:] == ["SYN001USDT", "WUSDT", "1000PEPEUSDT", "币安人生USDT"]
+    assert listed["币安人生USDT"].base == "币安人生"

@@ -1,7 +1,10 @@
 """The HTTP side that every service has: a problem document for what goes wrong, and the operator's key."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import prometheus_client
@@ -11,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from shared.errors import DatabaseUnavailable, ExchangeRefused
 from shared.http_api import Problem, api_key_guard, create_app, json_response, same_secret
+from shared.http_protocol import ProblemProtocol
 from shared.lifecycle import Runtime
 from tests.contract.samples import SIZING
 
@@ -262,3 +266,23 @@ async def test_path_of_a_request_that_failed_is_in_no_log(
     await http.post("/limits/a-secret-in-the-path")
     await http.get("/fault?secret=a-secret")
     assert "a-secret" not in capsys.readouterr().out
+
+
+async def test_what_is_no_http_request_is_answered_with_a_problem_and_no_part_of_it() -> None:
+    written: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: Any) -> None:
+            written.append(bytes(data))
+
+        def close(self) -> None:
+            written.append(b"closed")
+
+    protocol = object.__new__(ProblemProtocol)
+    protocol.transport = Transport()
+    protocol.send_400_response("Invalid HTTP request received.")
+    head, _, body = written[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+    assert f"content-length: {len(body)}".encode() in head
+    assert json.loads(body)["status"] == 400
+    assert written[1] == b"closed"
