@@ -100,6 +100,7 @@ SETTINGS = (
     Setting("PHOENIX_EXECUTE_URL", _url("execute"), follows_ports=True),
     Setting("PHOENIX_NOTIFY_URL", _url("notify"), follows_ports=True),
     Setting("PHOENIX_PUBLIC_URL", _url("nginx"), follows_ports=True),
+    Setting("PHOENIX_MARKET_FEED_URL", _url("market_feed"), follows_ports=True),
     Setting("PHOENIX_PROMETHEUS_URL", _url("prometheus"), follows_ports=True),
     Setting("PHOENIX_ALERTMANAGER_URL", _url("alertmanager"), follows_ports=True),
 )

@@ -9,12 +9,13 @@ from typing import Any, Self
 import httpx
 
 from scripts.phoenix_cli.failures import Refused, Unreachable
-from scripts.phoenix_cli.installation import SERVICES, Installation
+from scripts.phoenix_cli.installation import PROCESSES, Installation
 
 REQUEST_TIMEOUT_S = 5.0
 KEY_HEADER = "X-API-Key"
 WEBHOOK_PATH = "/webhook/tradingview"
 VIRTUAL_HOST_IN_URL = "%2Ftrading"
+DEAD_STATES = frozenset({"down", "crashed", "stopped"})
 
 
 class Api:
@@ -56,7 +57,7 @@ class Api:
 
     def readiness(self, service: str) -> dict[str, Any]:
         """Return a service's readiness; one that does not answer is not ready, and `reached` is False."""
-        assert service in SERVICES
+        assert service in PROCESSES
         try:
             answer = self._send("GET", f"{self._installation.url(service)}/ready", service)
         except Unreachable as failure:
@@ -77,7 +78,12 @@ class Api:
             return None
         found = _checked(self._send("GET", f"{url}/api/queues/{VIRTUAL_HOST_IN_URL}", "the broker"))
         return [
-            {"name": queue["name"], "depth": queue.get("messages"), "consumers": queue.get("consumers")}
+            {
+                "name": queue["name"],
+                "depth": queue.get("messages"),
+                "consumers": queue.get("consumers"),
+                "dead": _is_dead(queue),
+            }
             for queue in found
         ]
 
@@ -133,6 +139,11 @@ class Api:
                 f"{who} cannot be reached",
                 f"{type(error).__name__} at {_address(url)}. Not running? ./scripts/start.sh starts Phoenix.",
             ) from error
+
+
+def _is_dead(queue: dict[str, Any]) -> bool:
+    """Tell whether a queue is only a name: the broker says so, or knows no replica that is online."""
+    return queue.get("state") in DEAD_STATES or (queue.get("type") == "quorum" and queue.get("online") == [])
 
 
 def _checked(answer: httpx.Response) -> Any:

@@ -87,6 +87,7 @@ STEERING = {
     "PHOENIX_RISK_URL": ("URL", "RISK's address for `phoenix.py`."),
     "PHOENIX_EXECUTE_URL": ("URL", "EXECUTE's address for `phoenix.py`."),
     "PHOENIX_NOTIFY_URL": ("URL", "NOTIFY's address for `phoenix.py`."),
+    "PHOENIX_MARKET_FEED_URL": ("URL", "The market feed's address for `phoenix.py`."),
     "PHOENIX_PROMETHEUS_URL": ("URL", "Prometheus's address, for `phoenix.py doctor`."),
     "PHOENIX_ALERTMANAGER_URL": ("URL", "Alertmanager's address, for `phoenix.py doctor`."),
     "PHOENIX_GRAFANA_URL": ("URL", "Grafana's address, for `phoenix.py doctor`."),

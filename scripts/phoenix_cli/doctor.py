@@ -35,6 +35,7 @@ def examine(installation: Installation) -> list[Finding]:
             lambda: doctor_doors.webhook(api),
             lambda: doctor_doors.trading(api),
             lambda: doctor_doors.exchange(api),
+            lambda: doctor_doors.paper_exchange(installation),
             lambda: doctor_doors.telegram(installation),
             lambda: doctor_servers.monitoring(installation),
         )

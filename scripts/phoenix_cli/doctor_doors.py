@@ -3,19 +3,22 @@
 Everything here only reads. A bot token is never shown, not even in an error's text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.checkup import Finding, green, grey, red, yellow
 from scripts.phoenix_cli.failures import Failure
-from scripts.phoenix_cli.installation import SERVICES, Installation
+from scripts.phoenix_cli.installation import PROCESSES, Installation
 from services.notify.telling.channels import telegram_chats
 from shared.wording import seconds
 
 TELEGRAM_TIMEOUT_S = 5.0
+ACCOUNT_AGE_S_MAX = 15.0
+"""Older account data than RISK approves on, with room for one report that was late."""
 TELEGRAM_DEFAULT = "https://api.telegram.org"
 START = (
     "./scripts/start.sh starts it; why it stopped is in the home's logs/ (containers: docker compose logs)."
@@ -37,20 +40,33 @@ _WARNED_ONLY = frozenset({"address_restriction"})
 
 def services(api: Api) -> tuple[list[Finding], bool]:
     """Return whether each service is ready, and if not, what it waits for; and whether any answers at all."""
-    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
-        answers = dict(zip(SERVICES, pool.map(api.readiness, SERVICES), strict=True))
+    with ThreadPoolExecutor(max_workers=len(PROCESSES)) as pool:
+        answers = dict(zip(PROCESSES, pool.map(api.readiness, PROCESSES), strict=True))
     findings = []
     for name, found in answers.items():
+        subject = name.replace("_", " ")
         wrong = [f"{what}: {said}" for what, said in found["dependencies"].items() if said != "ok"]
         if found["ready"]:
-            findings.append(green(name, f"ready, mode {found.get('mode', '?')}"))
+            findings.append(_ready(subject, found))
         elif found["reached"]:
             findings.append(
-                red(name, f"not ready: {'; '.join(wrong)}", "Mend what it waits for; it goes on by itself.")
+                red(
+                    subject, f"not ready: {'; '.join(wrong)}", "Mend what it waits for; it goes on by itself."
+                )
             )
         else:
-            findings.append(red(name, f"does not answer: {'; '.join(wrong)}", START))
+            findings.append(red(subject, f"does not answer: {'; '.join(wrong)}", START))
     return findings, any(found["reached"] for found in answers.values())
+
+
+def _ready(subject: str, found: Mapping[str, Any]) -> Finding:
+    said = f"ready, mode {found.get('mode', '?')}"
+    without = "; ".join((found.get("degraded") or {}).values())
+    if not without:
+        return green(subject, said)
+    return yellow(
+        subject, f"{said}; {without}", "The rest works. docs/RUNBOOK.md, SymbolLeftOut and MarketDataOld."
+    )
 
 
 def webhook(api: Api) -> Iterable[Finding]:
@@ -76,6 +92,11 @@ def trading(api: Api) -> Iterable[Finding]:
         yield grey("trading state", failure.title)
         return
     state, age_s = str(account["state"]), account["snapshot_age_s"]
+    if age_s is None or float(age_s) > ACCOUNT_AGE_S_MAX:
+        age = "never reported" if age_s is None else f"{seconds(age_s)} s old"
+        yield red(
+            "account data", age, "No entry is approved without; EXECUTE reports it: see it and the exchange."
+        )
     if state == "ACTIVE":
         yield green("trading state", f"ACTIVE, account data {seconds(age_s)} s old")
     else:
@@ -93,6 +114,10 @@ def exchange(api: Api) -> Iterable[Finding]:
     except Failure as failure:
         yield grey("exchange", f"EXECUTE does not tell: {failure.title}")
         return
+    if not report["points"]:
+        yield yellow(
+            "exchange", "nothing was looked at", "EXECUTE could not ask it yet; try again in a minute."
+        )
     for point in report["points"]:
         name, result = str(point["name"]), str(point["result"])
         subject, said, do = POINT_SUBJECTS.get(name, name), str(point["said"]), str(point["advice"])
@@ -104,6 +129,22 @@ def exchange(api: Api) -> Iterable[Finding]:
             yield yellow(subject, said, do)
         else:
             yield red(subject, said, do)
+
+
+def paper_exchange(installation: Installation) -> Iterable[Finding]:
+    """Yield whether the paper exchange answers; the real one is EXECUTE's to ask."""
+    base = installation.text("PHOENIX_EXCHANGE_BASE_URL")
+    if base is None or (installation.text("PHOENIX_MODE") or "paper") != "paper":
+        return
+    try:
+        answer = httpx.get(f"{base.rstrip('/')}/fapi/v1/ping", timeout=TELEGRAM_TIMEOUT_S, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        yield red("paper exchange", f"does not answer: {type(error).__name__}", START)
+        return
+    if answer.is_success:
+        yield green("paper exchange", "answers")
+    else:
+        yield red("paper exchange", f"answers HTTP {answer.status_code}", START)
 
 
 def telegram(installation: Installation) -> Iterable[Finding]:

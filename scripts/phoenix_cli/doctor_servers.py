@@ -187,6 +187,13 @@ def is_in_order(queues: list[dict[str, Any]]) -> bool:
 def queue_findings(queues: list[dict[str, Any]]) -> Iterable[Finding]:
     """Yield queues that are missing, that nobody consumes, or that hold dead letters."""
     found = {queue["name"]: queue for queue in queues}
+    dead = [name for name, queue in found.items() if queue.get("dead")]
+    if dead:
+        yield red(
+            "dead queues",
+            f"have a name and no leader: {', '.join(sorted(dead))}",
+            "They take and give nothing, and may hold messages on disk: docs/RUNBOOK.md, QueueGone.",
+        )
     missing = [queue.name for queue in QUEUES if queue.name not in found]
     if missing:
         yield red("queues", f"missing: {', '.join(missing)}", "Start the services: they declare them again.")
@@ -197,16 +204,18 @@ def queue_findings(queues: list[dict[str, Any]]) -> Iterable[Finding]:
             f"nobody takes from: {', '.join(idle)}",
             "Its service (docs/ARCHITECTURE.md, queues) is down or not ready; that one's log says why.",
         )
-    if not missing and not idle:
+    if not missing and not idle and not dead:
         yield green("queues", f"all {len(QUEUES)} are there, each with a consumer")
-    dead = {queue.dead: found[queue.dead]["depth"] for queue in QUEUES if queue.dead in found}
-    full = {name: depth for name, depth in dead.items() if depth}
+    letters = {queue.dead: found[queue.dead]["depth"] for queue in QUEUES if queue.dead in found}
+    full = {name: depth for name, depth in letters.items() if depth}
     if full:
         yield red(
             "dead letters",
             ", ".join(f"{name} {depth}" for name, depth in full.items()),
             "Look first: python3 scripts/phoenix.py dlq list, then dlq show QUEUE; then dlq replay or purge.",
         )
+    elif not letters or None in letters.values():
+        yield yellow("dead letters", "unknown: the broker has not counted them", "Ask again in some seconds.")
     else:
         yield green("dead letters", "none")
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.failures import Failure, Refused, Unreachable
-from scripts.phoenix_cli.installation import SERVICES
+from scripts.phoenix_cli.installation import PROCESSES
 from scripts.phoenix_cli.output import table
 from shared.headline import Situation, Tone, headline_of
 from shared.headline_words import ENGLISH
@@ -81,8 +81,8 @@ def status(api: Api) -> dict[str, Any]:
         "signals": lambda: api.get("brain", "/signals", limit=SIGNALS_SHOWN)["signals"],
         "queues": api.queues,
     }
-    with ThreadPoolExecutor(max_workers=len(SERVICES) + len(questions)) as pool:
-        readiness = dict(zip(SERVICES, pool.map(api.readiness, SERVICES), strict=True))
+    with ThreadPoolExecutor(max_workers=len(PROCESSES) + len(questions)) as pool:
+        readiness = dict(zip(PROCESSES, pool.map(api.readiness, PROCESSES), strict=True))
         asked = {name: pool.submit(question) for name, question in questions.items()}
     document: dict[str, Any] = {
         "ready": all(found["ready"] for found in readiness.values()),
@@ -270,10 +270,12 @@ def _result(signal: Mapping[str, Any]) -> str:
 
 
 def _services_line(name: str, found: Mapping[str, Any]) -> str:
+    label = f"{name.replace('_', ' '):<12}"
     if found["ready"]:
-        return f"{name:<8} [green]ready[/]"
+        without = "; ".join((found.get("degraded") or {}).values())
+        return f"{label} [green]ready[/]" + (f"  [yellow]{escape(without)}[/]" if without else "")
     wrong = [f"{what}: {answer}" for what, answer in found["dependencies"].items() if answer != "ok"]
-    return f"{name:<8} [red]not ready[/]  {escape('; '.join(wrong))}"
+    return f"{label} [red]not ready[/]  {escape('; '.join(wrong))}"
 
 
 def _account(account: Mapping[str, Any]) -> list[RenderableType]:

@@ -29,6 +29,9 @@ ENVIRONMENT = "environment"
 """The source of a setting that comes from the shell."""
 
 SERVICES = ("brain", "risk", "execute", "notify")
+FEED = "market_feed"
+PROCESSES = (*SERVICES, FEED)
+"""Everything that has to be ready: without the feed no entry is taken."""
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,16 @@ INFINITE = float("inf")
 Buckets = Mapping[float, float]
 
 EVERYONE = ("brain", "risk", "execute", "notify")
+KEEPER = ("execute",)
+"""Of its replicas only the one that keeps the account has these."""
 SHOWN: Sequence[tuple[str, str, Sequence[str]]] = (
     ("phoenix_equity_usdt", "equity, USDT", ("risk",)),
     ("phoenix_available_usdt", "free balance, USDT", ("risk",)),
     ("phoenix_open_positions", "open positions", ("risk",)),
-    ("phoenix_positions_without_stop", "positions without a stop", ("risk",)),
-    ("phoenix_unrealised_pnl_usdt", "unrealised P&L, USDT", ("notify",)),
-    ("phoenix_exposure_usdt", "exposure, USDT", ("notify",)),
+    ("phoenix_positions_without_stop", "positions without a stop", KEEPER),
+    ("phoenix_unrealised_pnl_usdt", "unrealised P&L, USDT", KEEPER),
+    ("phoenix_margin_used_usdt", "margin in use, USDT", KEEPER),
+    ("phoenix_exposure_usdt", "exposure, USDT", KEEPER),
     ("phoenix_reserved_risk_usdt", "risk at stop, USDT", ("risk",)),
     ("phoenix_signal_outcomes_total", "signals ended", ("brain",)),
     ("phoenix_signals_overdue", "signals without an outcome", ("brain",)),
@@ -42,7 +45,7 @@ SHOWN: Sequence[tuple[str, str, Sequence[str]]] = (
     ("phoenix_notifications_waiting", "notifications waiting", ("notify",)),
     ("phoenix_event_loop_lag_seconds", "event-loop lag, s", EVERYONE),
 )
-"""Metric, what a person calls it, and who measures it: every process exports every gauge, at zero."""
+"""Metric, what a person calls it, and who measures it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,8 @@ class Row:
     name: str
     label: str
     service: str
-    value: float
+    value: float | None
+    """None: nobody has measured it, which is not zero."""
     p50_ms: float | None = None
     p99_ms: float | None = None
 
@@ -65,6 +69,9 @@ def read(service: str, text: str) -> list[Row]:
         family = families.get(name.removesuffix("_total"))
         if family is None or service not in measurers:
             continue
+        if family.type == "gauge" and not family.samples:
+            rows.append(Row(name=told, label="", service=service, value=None))
+            continue
         if family.type == "histogram":
             rows += _histograms(service, told, family.samples)
             continue
@@ -74,6 +81,14 @@ def read(service: str, text: str) -> list[Row]:
             if not sample.name.endswith("_created") and (sample.value or not sample.labels)
         ]
     return rows
+
+
+def is_known(text: str) -> bool:
+    """Tell whether the process that wrote this is the one that keeps the account."""
+    kept = {name for name, _, measurers in SHOWN if measurers is KEEPER}
+    return any(
+        sample.name in kept for family in text_string_to_metric_families(text) for sample in family.samples
+    )
 
 
 def percentile(share: float, buckets: Buckets) -> float | None:

@@ -208,7 +208,7 @@ class PhoenixStandIn:
         """Write the settings file of an installation that is this server, and return its home."""
         home.mkdir(exist_ok=True)
         url = f"http://127.0.0.1:{self.port}"
-        names = ("BRAIN", "RISK", "EXECUTE", "NOTIFY", "PUBLIC")
+        names = ("BRAIN", "RISK", "EXECUTE", "NOTIFY", "MARKET_FEED", "PUBLIC")
         lines = [f"PHOENIX_{name}_URL={url}" for name in names]
         lines += [
             f"PHOENIX_API_KEY={API_KEY}",

@@ -61,7 +61,7 @@ def test_status_as_json_is_one_document(run: Run) -> None:
     document = json.loads(run("status", "--json").stdout)
     assert document["ready"] is True
     assert document["account"] == RISK_STATUS
-    assert document["queues"][0] == {"name": "trade_execution", "depth": 3, "consumers": 1}
+    assert document["queues"][0] == {"name": "trade_execution", "depth": 3, "consumers": 1, "dead": False}
 
 
 def test_status_of_a_service_that_is_not_ready_exits_1(run: Run, phoenix: PhoenixStandIn) -> None:

@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from infrastructure.postgres.migrate import migrations
-from scripts.phoenix_cli import doctor_machine, doctor_servers, installation
+from scripts.phoenix_cli import api, doctor_machine, doctor_servers, installation
 from scripts.phoenix_cli.app import app
 from scripts.phoenix_cli.checkup import Colour, Finding
 from scripts.phoenix_cli.doctor_servers import backlog, clock, is_in_order, migrated, queue_findings
 from shared.topology import QUEUES
 from tests.servers import free_port_base
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.phoenix_stand_in import BROKER_PASSWORD, PhoenixStandIn
+from tests.unit.cli.phoenix_stand_in import BROKER_PASSWORD, RISK_STATUS, PhoenixStandIn
 
 APPLIED = {each.number: (each.name, each.checksum) for each in migrations()}
 COUNTED = [{"name": queue.name, "depth": 0, "consumers": 1} for queue in QUEUES] + [
@@ -153,3 +153,53 @@ def test_a_full_disk_is_red_and_an_almost_full_one_yellow(
         monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
         (finding,) = doctor_machine.disk(tmp_path / "not" / "there" / "yet")
         assert finding.colour is colour
+
+
+def test_a_queue_that_is_only_a_name_is_red_though_every_other_is_well() -> None:
+    queues = [dict(each) for each in COUNTED]
+    queues[3]["dead"] = True
+    found = {each.subject: each for each in queue_findings(queues)}
+    assert str(queues[3]["name"]) in found["dead queues"].said
+    assert "queues" not in found, "nothing is green beside it"
+
+
+@pytest.mark.parametrize(
+    ("raw", "dead"),
+    [
+        ({"type": "quorum", "state": "running", "online": ["a"]}, False),
+        ({"type": "quorum", "online": []}, True),
+        ({"type": "quorum", "state": "down"}, True),
+        ({"type": "classic", "state": "crashed"}, True),
+        ({"type": "classic", "state": "idle"}, False),
+    ],
+)
+def test_what_the_broker_says_of_a_dead_queue_is_understood(raw: dict[str, object], dead: bool) -> None:
+    assert api._is_dead(raw) is dead
+
+
+def test_nothing_is_green_because_there_was_nothing_to_look_at(run: Run, phoenix: PhoenixStandIn) -> None:
+    phoenix.answers |= {
+        "GET /preflight": (200, {"points": []}),
+        "GET /api/queues/%2Ftrading": (200, []),
+        "GET /api/overview": (200, {}),
+        "GET /api/health/checks/alarms": (200, {}),
+        "GET /status": (200, RISK_STATUS | {"snapshot_age_s": None}),
+    }
+    result = run("doctor", "--json")
+    found = _found(result.stdout)
+    assert found["exchange"].colour == Colour.YELLOW
+    assert found["queues"].colour == Colour.RED
+    assert found["dead letters"].colour == Colour.YELLOW
+    assert found["account data"].colour == Colour.RED
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("degraded", "colour"), [({}, Colour.GREEN), ({"symbols": "left out: X"}, Colour.YELLOW)]
+)
+def test_the_feed_is_looked_at_and_says_what_it_goes_on_without(
+    run: Run, phoenix: PhoenixStandIn, degraded: dict[str, str], colour: Colour
+) -> None:
+    told = {"ready": True, "mode": "paper", "dependencies": {}, "degraded": degraded}
+    phoenix.answers["GET /ready"] = (200, told)
+    assert _found(run("doctor", "--json").stdout)["market feed"].colour == colour

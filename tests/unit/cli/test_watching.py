@@ -13,7 +13,7 @@ from scripts.phoenix_cli.api import Api
 from scripts.phoenix_cli.app import app
 from scripts.phoenix_cli.failures import Unreachable
 from scripts.phoenix_cli.installation import Installation, find_installation
-from scripts.phoenix_cli.measured import INFINITE, percentile, read
+from scripts.phoenix_cli.measured import INFINITE, is_known, percentile, read
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.phoenix_stand_in import PhoenixStandIn
 
@@ -129,3 +129,33 @@ def test_version_works_when_nothing_runs(tmp_path: Path) -> None:
     assert json.loads(result.stdout) | {"commit": None, "python": ""} == {
         "phoenix95": care.project_version(), "commit": None, "python": "", "running": False, "mode": None,
     }  # fmt: skip
+
+
+KEPT = (
+    METRICS
+    + """\
+# HELP phoenix_unrealised_pnl_usdt u
+# TYPE phoenix_unrealised_pnl_usdt gauge
+"""
+)
+PNL = "unrealised P&L, USDT"
+
+
+def test_a_number_that_nobody_has_is_unknown_and_not_zero() -> None:
+    rows = {row.name: row for row in read("execute", KEPT)}
+    assert rows[PNL].value is None
+    assert not is_known(KEPT)
+
+
+def test_the_replica_that_keeps_the_account_is_asked(installed: Installation) -> None:
+    """Behind the balancer any of them may answer; the others know nothing of the account."""
+    answers = [KEPT, KEPT, KEPT + "phoenix_unrealised_pnl_usdt -81.0\n"]
+
+    class Balanced(Api):
+        def text(self, service: str, path: str) -> str:
+            assert path == "/metrics"
+            return answers.pop(0) if service == "execute" else METRICS
+
+    with Balanced(installed) as api:
+        rows = watching.metrics_of(api)["metrics"]
+    assert [row["value"] for row in rows if row["name"] == PNL] == [-81.0]
