@@ -82,7 +82,9 @@ class TradeApproved(Message, frozen=True, kw_only=True):
     trading_epoch: int
     valid_until: UtcTime
     signal_received_at: UtcTime
-    closes_opposite: bool = False  # on_opposite = reverse: flatten the standing position first
+    signal_made_at: UtcTime | None = None  # the alert's own stamp: see `shared.signal_order`
+    closes_opposite: bool = False  # what stands in the symbol goes first
+    liquidation_buffer: Decimal = ZERO  # share of the way to liquidation that must lie beyond the stop
     checks: tuple[Check, ...]
 
 
@@ -99,12 +101,16 @@ class TradeRejected(Message, frozen=True, kw_only=True):
 
 
 class CloseRequested(Message, frozen=True, kw_only=True):
-    """Close the position of `symbol` (all of them when None) that was opened before `requested_at` (P9)."""
+    """Close the position of `symbol` (all of them when None) whose signal came before this request (P9).
+
+    `made_at` is the stamp of an exit alert, None for everybody else: see `shared.signal_order`.
+    """
 
     SCHEMA: ClassVar[str] = "trade.close.v1"
     signal_id: str
     symbol: str | None
     requested_at: UtcTime
+    made_at: UtcTime | None = None
     reason: CloseReason
     requested_by: str
 

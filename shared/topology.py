@@ -155,7 +155,10 @@ ROUTES: dict[str, tuple[Route, ...]] = {
         Route(exchange=EVENTS.name, routing_key="decision.approved"),
     ),
     models.TradeRejected.SCHEMA: (Route(exchange=EVENTS.name, routing_key="decision.rejected"),),
-    models.CloseRequested.SCHEMA: (Route(exchange=RISK.name, routing_key="trade.close"),),
+    models.CloseRequested.SCHEMA: (
+        Route(exchange=RISK.name, routing_key="trade.close"),
+        Route(exchange=EVENTS.name, routing_key="position.close_requested"),
+    ),
     models.TradingStateChanged.SCHEMA: (
         Route(exchange=RISK.name, routing_key="trading.state"),
         Route(exchange=EVENTS.name, routing_key="system.trading_state"),

@@ -268,6 +268,7 @@ class SnapshotPosition(Value, frozen=True, kw_only=True):
     mark_price: Decimal
     liquidation_price: Decimal
     leverage: int
+    is_isolated: bool = True
     margin_usdt: Decimal
     unrealised_pnl_usdt: Decimal
     stop_price: Decimal | None

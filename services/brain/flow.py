@@ -28,6 +28,7 @@ from shared.models import (
     SignalEnded,
     SignalReceived,
 )
+from shared.signal_order import made_at
 from shared.turns import Turns
 from shared.values import Action, Analysis, CloseReason, EdgeEstimate, OutcomeKind, Signal
 
@@ -147,6 +148,7 @@ class BrainFlow:
                 signal_id=signal.signal_id,
                 symbol=signal.symbol,
                 requested_at=signal.received_at,
+                made_at=made_at(signal),
                 reason=CloseReason.EXIT_SIGNAL,
                 requested_by=signal.strategy,
             )

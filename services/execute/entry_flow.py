@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from services.execute import execution_rules, facts
-from services.execute.entry_preparation import EntryPreparation, EntryRules
+from services.execute.entry_preparation import SYMBOL_BUSY, EntryPreparation, EntryRules
 from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.exit_flow import ExitFlow
 from services.execute.order_state import (
@@ -136,7 +136,7 @@ class EntryFlow:
         if instrument is None:
             await self._end(entry, "symbol_unknown")
             return
-        if entry.approval.closes_opposite and not await self._prepare.is_flat_after_closing_opposite(entry):
+        if entry.approval.closes_opposite and not await self._prepare.is_flat_after_closing_others(entry):
             await self._end(entry, "opposite_not_closed")
             return
         best = await self._prepare.best_price(entry)
@@ -157,6 +157,8 @@ class EntryFlow:
         claimed_at = await self._store.claim(entry.signal_id, limit)
         if claimed_at is None:
             why = await self._prepare.why_unclaimed(entry)
+            if why == SYMBOL_BUSY and await self._prepare.is_free_after_waiting(entry):
+                return  # the next step enters
             if why is not None:
                 await self._end(entry, why)
             return

@@ -17,8 +17,9 @@ from shared.clock import Clock
 from shared.market import Instrument
 from shared.values import CloseReason
 
-OPPOSITE_CLOSE_TIMEOUT_S = 10.0
-OPPOSITE_CLOSE_POLL_S = 0.1
+OTHERS_CLOSE_TIMEOUT_S = 10.0
+OTHERS_CLOSE_POLL_S = 0.1
+SYMBOL_BUSY = "symbol_busy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +87,14 @@ class EntryPreparation:
             setup = MarginSetup(is_isolated=True, leverage=leverage)
             await self._store.record_margin_setup(entry.symbol, setup)
 
-    async def is_flat_after_closing_opposite(self, entry: Entry) -> bool:
-        """on_opposite = reverse: flatten what stands the other way, and wait until it is gone."""
-        deadline = self._clock() + timedelta(seconds=OPPOSITE_CLOSE_TIMEOUT_S)
+    async def is_flat_after_closing_others(self, entry: Entry) -> bool:
+        """Flatten what the approval says goes first, and wait until it is gone.
+
+        It stands the other way (on_opposite = reverse), or an exit between its signal and ours closes it.
+        """
+        deadline = self._clock() + timedelta(seconds=OTHERS_CLOSE_TIMEOUT_S)
         while True:
-            others = [
-                each
-                for each in await self._store.unfinished_on(entry.symbol)
-                if each.side is not entry.side and each.state in MAY_HAVE_POSITION
-            ]
+            others = [each for each in await self._others(entry) if _gives_way(each, entry)]
             for other in others:
                 if other.state in HAS_POSITION:
                     await self._exits.close(other, CloseReason.OPPOSITE_SIGNAL, entry.signal_id)
@@ -102,7 +102,23 @@ class EntryPreparation:
                 return True
             if self._clock() >= deadline:
                 return False
-            await self._sleep(OPPOSITE_CLOSE_POLL_S)
+            await self._sleep(OTHERS_CLOSE_POLL_S)
+
+    async def is_free_after_waiting(self, entry: Entry) -> bool:
+        """Wait for the symbol while all that takes it is being closed already; False: it stays taken."""
+        deadline = self._clock() + timedelta(seconds=OTHERS_CLOSE_TIMEOUT_S)
+        while others := await self._others(entry):
+            is_leaving = all(each.state is EntryState.CLOSING for each in others)
+            if not is_leaving or self._clock() >= deadline:
+                return False
+            await self._sleep(OTHERS_CLOSE_POLL_S)
+        return True
+
+    async def _others(self, entry: Entry) -> list[Entry]:
+        found = await self._store.unfinished_on(entry.symbol)
+        return [
+            each for each in found if each.state in MAY_HAVE_POSITION and each.signal_id != entry.signal_id
+        ]
 
     async def why_unclaimed(self, entry: Entry) -> str | None:
         """Return why the entry may not be claimed, None when another process took it up."""
@@ -110,11 +126,16 @@ class EntryPreparation:
         if now_stands is None or now_stands.state is not EntryState.INTENT:
             return None
         reason = why_void(entry.approval, await self._store.control(), self._clock())
-        exited_at = await self._store.exited_at(entry.symbol)
-        if reason is None and exited_at is not None and exited_at >= entry.approval.signal_received_at:
+        if reason is None and await self._store.is_superseded(entry.signal_id):
             reason = "superseded"
         if reason is None:
             others = await self._store.unfinished_on(entry.symbol)
             is_taken = any(each.state in MAY_HAVE_POSITION for each in others)
-            reason = "symbol_busy" if is_taken else "approval_expired"  # by the database's clock
+            reason = SYMBOL_BUSY if is_taken else "approval_expired"  # by the database's clock
         return reason
+
+
+def _gives_way(other: Entry, entry: Entry) -> bool:
+    """The same way round only what came before: what came since is a position of its own."""
+    came_before = other.approval.signal_received_at < entry.approval.signal_received_at
+    return other.side is not entry.side or came_before

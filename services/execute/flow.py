@@ -19,7 +19,7 @@ from services.execute.entry_flow import EntryFlow
 from services.execute.exit_flow import ExitFlow
 from services.execute.foreign import orders_of
 from services.execute.leverage_manager import changed_elsewhere
-from services.execute.order_state import HAS_POSITION, Entry, EntryState
+from services.execute.order_state import HAS_POSITION, Entry, EntryState, moment_of_exit
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep, ViewsVenue
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.reconciliation import Correction, CorrectionKind, corrections, missing_protection
@@ -27,6 +27,7 @@ from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable
 from shared.models import CloseRequested, Envelope, TradeApproved, TradingStateChanged
+from shared.signal_order import is_after_exit
 from shared.supervision import Failed, attempt
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
 from shared.values import Severity
@@ -94,7 +95,7 @@ class ExecutionFlow:
                 raise AssertionError(f"unexpected {type(other).__name__} on {TRADE_CONTROL.name}")
 
     async def _on_close(self, envelope: Envelope, request: CloseRequested) -> None:
-        await self._store.record_exit(request.symbol, request.requested_at)  # P8: none slips past
+        await self._store.record_exit(request)  # P8: none slips past
         found_any = await self._close_all_before(request)
         told: list[Envelope] = []
         if not await self._store.ends_for(request.signal_id):  # P2: whoever asked is told how it ended
@@ -109,10 +110,11 @@ class ExecutionFlow:
     async def _close_all_before(self, request: CloseRequested) -> bool:
         """Close what stands, at once and all together; then what was on its way in, as it arrives."""
         deadline = self._clock() + timedelta(seconds=IN_FLIGHT_WAIT_S)
+        moment = moment_of_exit(request)
         closed: set[str] = set()
         while True:
             found = await self._unfinished(request.symbol)
-            older = [each for each in found if each.approval.signal_received_at <= request.requested_at]
+            older = [each for each in found if not is_after_exit(each.moment, moment)]
             standing = [e for e in older if e.state in HAS_POSITION and e.signal_id not in closed]
             closed |= {each.signal_id for each in standing}
             await self._close_each(standing, request)

@@ -26,13 +26,15 @@ from services.execute.order_state import (
     Control,
     Entry,
     EntryState,
+    moment_of_exit,
     why_void,
 )
 from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
 from shared.clock import Clock
-from shared.models import TradeApproved, TradingStateChanged
+from shared.models import CloseRequested, TradeApproved, TradingStateChanged
 from shared.money import ZERO
+from shared.signal_order import Moment, group_of, is_after_exit
 from shared.values import CloseReason, TradingState
 
 
@@ -53,7 +55,7 @@ class MemoryEntries(MemoryBooks):
         self.owners: dict[str, str] = {}
         self.due: dict[str, tuple[datetime, int]] = {}
         self.fills: dict[tuple[str, str], VenueTrade] = {}
-        self.exits: dict[str, datetime] = {}
+        self.exits: dict[tuple[str, str], Moment] = {}
         self.changed_at: dict[str, datetime] = {}
         self.setups: dict[str, MarginSetup] = {}
         self.foreign_orders: list[ForeignOrder] = []
@@ -153,15 +155,26 @@ class MemoryEntries(MemoryBooks):
         late = [each for each in found if (now - each[1]).total_seconds() > ages_s[each[2].state]]
         return [entry for _, _, entry in sorted(late, key=lambda each: each[:2])[:limit]]
 
-    async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
+    async def record_exit(self, request: CloseRequested) -> None:
         """Remember when an exit was asked for."""
-        key = symbol or EVERY_SYMBOL
-        self.exits[key] = max(requested_at, self.exits.get(key, requested_at))
+        moment = moment_of_exit(request)
+        strategy, made_at = group_of(moment)
+        key = request.symbol or EVERY_SYMBOL, strategy
+        known = self.exits.get(key, moment)
+        stamps = [each for each in (made_at, known.made_at) if each is not None and strategy]
+        self.exits[key] = Moment(
+            strategy=strategy,
+            received_at=max(moment.received_at, known.received_at),
+            made_at=max(stamps, default=None),
+        )
 
-    async def exited_at(self, symbol: str) -> datetime | None:
-        """Return the latest exit asked for of this symbol, or of all."""
-        found = [self.exits[key] for key in (symbol, EVERY_SYMBOL) if key in self.exits]
-        return max(found, default=None)
+    async def is_superseded(self, signal_id: str) -> bool:
+        """Tell whether an exit was asked for that this entry does not come after."""
+        entry = self.entries[signal_id]
+        return any(
+            symbol in (entry.symbol, EVERY_SYMBOL) and not is_after_exit(entry.moment, moment)
+            for (symbol, _), moment in self.exits.items()
+        )
 
     async def ends_for(self, request_id: str) -> bool:
         """Tell whether some position is being closed, or was, in the name of this request."""
@@ -183,8 +196,7 @@ class MemoryEntries(MemoryBooks):
         entry, now = self.entries.get(signal_id), self._clock()
         if entry is None or entry.state is not EntryState.INTENT:
             return None
-        exited_at = await self.exited_at(entry.symbol)
-        is_superseded = exited_at is not None and exited_at >= entry.approval.signal_received_at
+        is_superseded = await self.is_superseded(signal_id)
         is_void = why_void(entry.approval, await self.control(), now) is not None
         if is_void or is_superseded or self._is_busy(entry.symbol):
             return None

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from shared.models import TradeApproved
+from shared.models import CloseRequested, TradeApproved
+from shared.signal_order import Moment
 from shared.values import CloseReason, Position, Side, TradingState, Value
 
 
@@ -93,6 +94,15 @@ class Entry(Value, frozen=True, kw_only=True):
     close_attempts: int
     version: int
 
+    @property
+    def moment(self) -> Moment:
+        """When its signal came, for comparing it with exits."""
+        return Moment(
+            strategy=self.strategy,
+            received_at=self.approval.signal_received_at,
+            made_at=self.approval.signal_made_at,
+        )
+
     def position(self) -> Position:
         """Return the position of an entry that has one."""
         assert self.entry_price is not None, "a position has an entry price"
@@ -114,6 +124,11 @@ class Entry(Value, frozen=True, kw_only=True):
             opened_at=self.first_fill_at,
             version=self.version,
         )
+
+
+def moment_of_exit(request: CloseRequested) -> Moment:
+    """Return when an exit came, for comparing it with entries."""
+    return Moment(strategy=request.requested_by, received_at=request.requested_at, made_at=request.made_at)
 
 
 def why_void(approval: TradeApproved, control: Control, now: datetime) -> str | None:

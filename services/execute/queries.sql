@@ -41,11 +41,22 @@ ORDER BY state = 'filled' DESC, updated_at
 LIMIT $3
 
 -- name: record_exit
-INSERT INTO exits (symbol, requested_at) VALUES ($1, $2)
-ON CONFLICT (symbol) DO UPDATE SET requested_at = greatest(exits.requested_at, EXCLUDED.requested_at)
+-- The newest per symbol and strategy says all (`signal_order`); those without a stamp share the strategy ''.
+INSERT INTO exit_requests AS known (symbol, strategy, requested_at, made_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (symbol, strategy) DO UPDATE
+SET requested_at = greatest(known.requested_at, EXCLUDED.requested_at),
+    made_at = greatest(known.made_at, EXCLUDED.made_at)
 
--- name: exited_at
-SELECT max(requested_at) FROM exits WHERE symbol IN ($1, '*')
+-- name: is_superseded
+SELECT EXISTS (
+    SELECT FROM entries JOIN exit_requests AS leave ON leave.symbol IN (entries.symbol, '*')
+    WHERE entries.signal_id = $1
+      AND CASE WHEN leave.strategy = entries.strategy AND leave.made_at IS NOT NULL
+                    AND entries.approval ->> 'signal_made_at' IS NOT NULL
+               THEN leave.made_at > (entries.approval ->> 'signal_made_at')::timestamptz
+                    OR leave.requested_at > entries.signal_received_at + make_interval(secs => $2)
+               ELSE leave.requested_at >= entries.signal_received_at END
+)
 
 -- name: ends_for
 SELECT EXISTS (SELECT FROM entries WHERE closed_by = $1)
@@ -61,9 +72,14 @@ WHERE signal_id = $1
   AND valid_until > clock_timestamp()
   AND trading_state.state = 'ACTIVE'
   AND entries.trading_epoch >= trading_state.trading_epoch
-  AND NOT EXISTS (
-      SELECT FROM exits
-      WHERE exits.symbol IN (entries.symbol, '*') AND exits.requested_at >= entries.signal_received_at
+  AND NOT EXISTS (  -- as in is_superseded
+      SELECT FROM exit_requests AS leave
+      WHERE leave.symbol IN (entries.symbol, '*')
+        AND CASE WHEN leave.strategy = entries.strategy AND leave.made_at IS NOT NULL
+                      AND entries.approval ->> 'signal_made_at' IS NOT NULL
+                 THEN leave.made_at > (entries.approval ->> 'signal_made_at')::timestamptz
+                      OR leave.requested_at > entries.signal_received_at + make_interval(secs => $3)
+                 ELSE leave.requested_at >= entries.signal_received_at END
   )
 RETURNING claimed_at
 

@@ -17,7 +17,7 @@ from services.execute.book_records import BookRecords
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder, ForeignPosition
 from services.execute.leverage_manager import MarginSetup
-from services.execute.order_state import Control, Entry, EntryState
+from services.execute.order_state import Control, Entry, EntryState, moment_of_exit
 from services.execute.record_rows import entry_from, entry_or_none, fill_columns
 from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
@@ -26,6 +26,7 @@ from shared.models import AccountSnapshot, CloseRequested, TradeApproved, Tradin
 from shared.money import ZERO
 from shared.retention import Kept
 from shared.topology import TRADE_CONTROL
+from shared.signal_order import TOGETHER_S, group_of
 from shared.values import CloseReason, TradingState
 
 QUERIES = book_records.QUERIES
@@ -107,14 +108,16 @@ class ExecuteStore(BookRecords):
         rows = await self._database.fetch(QUERIES["stalled"], in_doubt_s, closing_s, limit)
         return [entry_from(row) for row in rows]
 
-    async def record_exit(self, symbol: str | None, requested_at: datetime) -> None:
-        """Remember when an exit was asked for: entries of signals up to then may not be claimed any more."""
-        await self._database.execute(QUERIES["record_exit"], symbol or EVERY_SYMBOL, requested_at)
+    async def record_exit(self, request: CloseRequested) -> None:
+        """Remember when an exit was asked for: entries before it may not be claimed any more."""
+        strategy, made_at = group_of(moment_of_exit(request))
+        await self._database.execute(
+            QUERIES["record_exit"], request.symbol or EVERY_SYMBOL, strategy, request.requested_at, made_at
+        )
 
-    async def exited_at(self, symbol: str) -> datetime | None:
-        """Return the latest exit asked for of this symbol, or of all."""
-        latest: datetime | None = await self._database.fetch_value(QUERIES["exited_at"], symbol)
-        return latest
+    async def is_superseded(self, signal_id: str) -> bool:
+        """Tell whether an exit was asked for that this entry does not come after."""
+        return bool(await self._database.fetch_value(QUERIES["is_superseded"], signal_id, TOGETHER_S))
 
     async def ends_for(self, request_id: str) -> bool:
         """Tell whether some position is being closed, or was, in the name of this request."""
@@ -143,7 +146,7 @@ class ExecuteStore(BookRecords):
         """
         try:
             claimed_at: datetime | None = await self._database.fetch_value(
-                QUERIES["claim"], signal_id, limit_price
+                QUERIES["claim"], signal_id, limit_price, TOGETHER_S
             )
         except asyncpg.UniqueViolationError:
             return None

@@ -23,6 +23,9 @@ from shared.models import (
 from shared.values import CloseReason, Severity
 
 PRODUCER = "risk"
+JUST_BEFORE = timedelta(microseconds=1)
+"""As of the signal: a position opened after it is none of its business, and the signal itself may yet enter.
+"""
 
 
 def reservation_of(proposal: Proposal, decision: Decision, now: datetime) -> Reservation:
@@ -43,6 +46,8 @@ def reservation_of(proposal: Proposal, decision: Decision, now: datetime) -> Res
         risk_usdt=sizing.risk_usdt,
         reserved_at=now,
         valid_until=now + timedelta(seconds=APPROVAL_VALID_S),
+        signal_received_at=proposal.signal.received_at,
+        signal_made_at=proposal.moment.made_at,
     )
 
 
@@ -60,7 +65,9 @@ def approval(
         trading_epoch=epoch,
         valid_until=reserved.valid_until,
         signal_received_at=proposal.signal.received_at,
+        signal_made_at=proposal.moment.made_at,
         closes_opposite=decision.closes_opposite,
+        liquidation_buffer=decision.liquidation_buffer,
         checks=decision.checks,
     )
     told = [_told(payload, proposal, cause, now)]
@@ -81,18 +88,22 @@ def refusal(proposal: Proposal, decision: Decision, cause: str, now: datetime) -
         reason=decision.reason,
         checks=decision.checks,
     )
-    told = [_told(payload, proposal, cause, now)]
-    if decision.reason == CLOSING_OPPOSITE:
-        # As of the signal: a position opened after it is none of its business.
-        close = CloseRequested(
-            signal_id=signal.signal_id,
-            symbol=signal.symbol,
-            requested_at=signal.received_at,
-            reason=CloseReason.OPPOSITE_SIGNAL,
-            requested_by=signal.strategy,
-        )
-        told.append(_told(close, proposal, cause, now))
-    return told
+    return [_told(payload, proposal, cause, now), *closing(proposal, decision, cause, now)]
+
+
+def closing(proposal: Proposal, decision: Decision, cause: str, now: datetime) -> list[Envelope]:
+    """Return the close request when the signal speaks against the standing position, else nothing."""
+    if decision.reason != CLOSING_OPPOSITE:
+        return []
+    signal = proposal.signal
+    close = CloseRequested(
+        signal_id=signal.signal_id,
+        symbol=signal.symbol,
+        requested_at=signal.received_at - JUST_BEFORE,
+        reason=CloseReason.OPPOSITE_SIGNAL,
+        requested_by=signal.strategy,
+    )
+    return [_told(close, proposal, cause, now)]
 
 
 def state_changed(account: Account, changed_by: str, reason: str, now: datetime) -> list[Envelope]:

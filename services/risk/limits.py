@@ -4,11 +4,13 @@ Every check's result is kept with the decision (P10). Pure: the same proposal, b
 always give the same decision (P11). It must never read a clock or store anything.
 """
 
+from decimal import Decimal
 from typing import NamedTuple
 
 from services.risk import portfolio_checks, position_checks, signal_checks
 from services.risk.sizing import Draft, sizing_of
 from services.risk.verdicts import Case, Rule, Verdict
+from shared.money import ZERO
 from shared.values import Check, CheckResult, OutcomeKind, Sizing, Value
 
 APPROVED = "approved"
@@ -59,6 +61,7 @@ class Decision(Value, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     sizing: Sizing | None
     closes_opposite: bool = False
+    liquidation_buffer: Decimal = ZERO
 
     @property
     def is_approved(self) -> bool:
@@ -90,6 +93,7 @@ def decide(case: Case) -> Decision:
         checks=tuple(checks),
         sizing=sizing,
         closes_opposite=draft.closes_opposite,
+        liquidation_buffer=case.limits.liquidation_buffer,
     )
 
 

@@ -13,6 +13,7 @@ from services.risk.position_manager import Book, Reservation
 from services.risk.profiles import Limits
 from services.risk.proposal import Market, Proposal
 from shared.models import Envelope
+from shared.signal_order import Moment
 
 Transaction = Any
 """A handle of the store that is open; what it is, only the store knows."""
@@ -44,8 +45,11 @@ class KeepsBook(Protocol):
         """Record that a message is handled; False when it was handled before."""
         ...
 
-    async def take(self, tx: Transaction, queue: str, proposed: Sequence[tuple[str, str]]) -> set[str]:
-        """Record that messages (event id, signal id) are handled; return the event ids to decide on.
+    async def take(
+        self, tx: Transaction, queue: str, proposed: Sequence[tuple[str, str]]
+    ) -> dict[str, str | None]:
+        """Record that messages (event id, signal id) are handled; return the event ids to decide on, each
+        with the position that its signal had closed while it was undecided.
 
         A message that was handled before, or whose signal was decided before, is not among them.
         """
@@ -73,6 +77,22 @@ class KeepsBook(Protocol):
 
     async def record(self, tx: Transaction, decided: Sequence[Decided], epoch: int, now: datetime) -> None:
         """Record decisions, each with its reservation when it is an approval."""
+        ...
+
+    async def give_back(self, tx: Transaction, queue: str, event_ids: Sequence[str]) -> None:
+        """Record that messages taken in this transaction are not handled yet: they may be taken again."""
+        ...
+
+    async def record_closing(self, tx: Transaction, signal_id: str, closes: str) -> None:
+        """Remember which position a signal had closed that is not decided yet."""
+        ...
+
+    async def forget_closings(self, tx: Transaction, signal_ids: Sequence[str]) -> None:
+        """Forget that: the signals are decided."""
+        ...
+
+    async def record_exit(self, symbol: str, moment: Moment) -> None:
+        """Remember that a symbol, or `EVERY_SYMBOL`, is to be closed."""
         ...
 
     async def save_account(self, tx: Transaction, account: Account) -> None:

@@ -36,22 +36,47 @@ from shared.values import OutcomeKind
 ALREADY_OPEN = "already_open"
 CLOSING_OPPOSITE = "closing_opposite"
 OPPOSITE_IGNORED = "opposite_ignored"
+SYMBOL_BUSY = "symbol_busy"
+
+EXIT_UNDER_WAY_S = 1.0
+"""How long an entry that a position of ours stands against waits for word of an exit received before it."""
+REVERSAL_S = 3.0
+"""The same for one against the other side whose alert bears a stamp: its exit may be received after it."""
 
 _ONE_POSITION = "one position per symbol"
+_VOID_AFTER_EXIT = frozenset({ALREADY_OPEN, CLOSING_OPPOSITE, OPPOSITE_IGNORED, SYMBOL_BUSY})
 
 
 def one_position_per_symbol(case: Case, draft: Draft) -> Verdict:
-    """What already stands in the symbol decides: nothing, the same side, the other side, or a stranger's."""
+    """What already stands in the symbol decides: nothing, the same side, the other side, or a stranger's.
+
+    What an exit closes that came before this signal counts as gone, and the position waits for it to go.
+    """
     standing = case.book.of_symbol(case.proposal.symbol)
     if not standing:
         return passes(draft, "none", _ONE_POSITION)
+    if all(case.book.is_leaving(each, case.proposal.moment) for each in standing):
+        measured = ", ".join(f"{each.side} {plain(each.quantity)}, being closed" for each in standing)
+        return passes(msgspec.structs.replace(draft, closes_opposite=True), measured, _ONE_POSITION)
     found = next((each for each in standing if each.state is ReservationState.HELD), standing[0])
     measured = f"{found.side} {plain(found.quantity)} {found.state} ({found.signal_id})"
     if found.state is ReservationState.HELD or not found.is_ours or len(standing) > 1:
-        return refuses(draft, measured, _ONE_POSITION, "symbol_busy")
+        return refuses(draft, measured, _ONE_POSITION, SYMBOL_BUSY)
     if found.side is case.proposal.side:
         return refuses(draft, measured, _ONE_POSITION, ALREADY_OPEN, OutcomeKind.NO_OP)
     return _against(found, measured, case, draft)
+
+
+def exit_wait_s(case: Case, reason: str) -> float:
+    """Return how long a refusal for `reason` is worth waiting with: an exit may be about to void it.
+
+    Exits go to EXECUTE without passing here, so word of one may come later than the entry that follows it.
+    """
+    standing = case.book.of_symbol(case.proposal.symbol)
+    if reason not in _VOID_AFTER_EXIT or not all(each.is_ours for each in standing):
+        return 0.0
+    is_reversal = all(each.side is not case.proposal.side for each in standing)
+    return REVERSAL_S if is_reversal and case.proposal.moment.made_at is not None else EXIT_UNDER_WAY_S
 
 
 def _against(standing: Reservation, measured: str, case: Case, draft: Draft) -> Verdict:
@@ -60,7 +85,7 @@ def _against(standing: Reservation, measured: str, case: Case, draft: Draft) -> 
     if policy is OnOpposite.IGNORE:
         return refuses(draft, measured, limit, OPPOSITE_IGNORED, OutcomeKind.NO_OP)
     if standing.reserved_at > case.proposal.signal.received_at:  # older news has no say over a newer position
-        return refuses(draft, f"{measured}, approved after the signal came", limit, "symbol_busy")
+        return refuses(draft, f"{measured}, approved after the signal came", limit, SYMBOL_BUSY)
     if policy is OnOpposite.CLOSE:
         return refuses(draft, measured, limit, CLOSING_OPPOSITE, OutcomeKind.NO_OP)
     return passes(msgspec.structs.replace(draft, closes_opposite=True), measured, limit)

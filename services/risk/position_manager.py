@@ -17,6 +17,7 @@ import msgspec
 from services.risk.account import Account, reported
 from shared.models import AccountSnapshot
 from shared.money import ZERO
+from shared.signal_order import Moment, is_after_exit
 from shared.values import Position, Side, SnapshotPosition, UtcTime, Value
 
 OPENED_MARGIN_S = 5
@@ -26,6 +27,7 @@ HELD_GRACE_S = 2 + 12
 TAKER_FEE_RATE = Decimal("0.0005")
 """Assumed where the instrument is not at hand: for what the book holds already."""
 STRATEGY_UNKNOWN = "unknown"
+EVERY_SYMBOL = "*"
 
 AHEAD_MAX = timedelta(seconds=1)
 """A time further ahead of the database clock than this is no evidence: the clock that gave it is wrong."""
@@ -66,6 +68,14 @@ class Reservation(Value, frozen=True, kw_only=True):
     ended_because: str | None = None  # told: the order ended without a position
     closed_because: str | None = None  # told: the position was closed; final
     released_because: str | None = None
+    signal_received_at: UtcTime | None = None  # None: known from the exchange only
+    signal_made_at: UtcTime | None = None
+
+    @property
+    def moment(self) -> Moment:
+        """When its signal came, for comparing it with exits."""
+        received_at = self.signal_received_at or self.reserved_at
+        return Moment(strategy=self.strategy, received_at=received_at, made_at=self.signal_made_at)
 
     @property
     def seen_at(self) -> datetime | None:
@@ -75,11 +85,19 @@ class Reservation(Value, frozen=True, kw_only=True):
         return max(known, default=None)
 
 
+class Exit(Value, frozen=True, kw_only=True):
+    """A request to close a symbol (every one: `EVERY_SYMBOL`) that was made a moment ago."""
+
+    symbol: str
+    moment: Moment
+
+
 class Book(Value, frozen=True, kw_only=True):
-    """Everything that counts against a limit at one moment."""
+    """Everything that counts against a limit at one moment, and the exits that may still be changing it."""
 
     account: Account
     reservations: Mapping[str, Reservation] = {}
+    exits: tuple[Exit, ...] = ()
     entries_today: int = 0
     entries_last_minute: int = 0
     probes_today: int = 0
@@ -91,6 +109,15 @@ class Book(Value, frozen=True, kw_only=True):
     def of_symbol(self, symbol: str) -> list[Reservation]:
         """Return what is held or open in one symbol."""
         return [each for each in self.live() if each.symbol == symbol]
+
+    def is_leaving(self, standing: Reservation, entry: Moment) -> bool:
+        """Tell whether an exit that came before `entry` closes this position of ours."""
+        return standing.is_ours and any(
+            each.symbol in (standing.symbol, EVERY_SYMBOL)
+            and is_after_exit(entry, each.moment)
+            and not is_after_exit(standing.moment, each.moment)
+            for each in self.exits
+        )
 
     def without(self, signal_ids: Iterable[str]) -> "Book":
         """Return the book as if these reservations were gone."""

@@ -10,6 +10,7 @@ from services.risk.correlation import Correlations
 from shared.errors import MessageFault
 from shared.market import Instrument, Tick
 from shared.models import AnalysisCompleted
+from shared.signal_order import Moment, moment_of
 from shared.values import Action, Analysis, EdgeEstimate, Side, Signal, Value
 
 
@@ -32,6 +33,11 @@ class Proposal(Value, frozen=True, kw_only=True):
         alert_time = self.signal.alert_time
         received_at = self.signal.received_at
         return received_at if alert_time is None else min(alert_time, received_at)
+
+    @property
+    def moment(self) -> Moment:
+        """When it came, for comparing it with exits."""
+        return moment_of(self.signal)
 
     def age_s(self, now: datetime) -> Decimal:
         """Return how old the proposal is, in seconds."""

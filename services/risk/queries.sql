@@ -23,7 +23,7 @@ FROM account
 -- One row per reservation in the book (or asked for by name in $5), the counts repeated in each; a single row
 -- with a null signal_id when the book is empty. Approvals are counted up to one above their limit, so that the
 -- cost stays bounded; a limit of 0 is not counted. $1 start of the day, $2 start of the minute, $3 and $4 their
--- limits unless the operator changed them.
+-- limits unless the operator changed them, $6 since when exits are still told.
 WITH counts AS (
     SELECT
         (SELECT count(*) FROM (
@@ -39,14 +39,15 @@ WITH counts AS (
                                           WHERE name = 'entries_per_minute_max'), $4::bigint) AS n) AS minute_limit)
         ) AS minute) AS entries_last_minute,
         (SELECT count(*) FROM reservations WHERE is_probe AND reserved_at >= $1) AS probes_today,
-        (SELECT jsonb_object_agg(name, value) FROM configuration) AS overrides
+        (SELECT jsonb_object_agg(name, value) FROM configuration) AS overrides,
+        (SELECT jsonb_agg(to_jsonb(exits)) FROM exits WHERE requested_at > $6) AS exits
 )
 SELECT counts.*, book.*
 FROM counts
 LEFT JOIN (
     SELECT signal_id, strategy, symbol, side, state::text AS state, is_ours, is_probe, quantity, entry_price,
            notional_usdt, margin_usdt, risk_usdt, position_version, reserved_at, valid_until, opened_at,
-           snapshot_at, ended_because, closed_because, released_because
+           snapshot_at, ended_because, closed_because, released_because, signal_received_at, signal_made_at
     FROM reservations
     WHERE state <> 'released' OR signal_id = ANY($5::text[])
 ) AS book ON true
@@ -60,10 +61,28 @@ WITH taken AS (
     ON CONFLICT DO NOTHING
     RETURNING event_id
 )
-SELECT event_id
+SELECT event_id, closings.closes
 FROM taken
 JOIN unnest($2::text[], $3::text[]) AS proposed (event_id, signal_id) USING (event_id)
+LEFT JOIN closings USING (signal_id)
 WHERE NOT EXISTS (SELECT FROM decisions WHERE decisions.signal_id = proposed.signal_id)
+
+-- name: give_back_proposals
+-- What is not decided yet is not handled: whoever it is delivered to next takes it up again.
+DELETE FROM inbox WHERE queue = $1 AND event_id = ANY($2::text[])
+
+-- name: record_closing
+INSERT INTO closings (signal_id, closes) VALUES ($1, $2)
+
+-- name: forget_closings
+DELETE FROM closings WHERE signal_id = ANY($1::text[])
+
+-- name: record_exit
+-- The newest per symbol and strategy says all (`signal_order`); those without a stamp share the strategy ''.
+INSERT INTO exits AS known (symbol, strategy, requested_at, made_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (symbol, strategy) DO UPDATE
+SET requested_at = greatest(known.requested_at, EXCLUDED.requested_at),
+    made_at = greatest(known.made_at, EXCLUDED.made_at)
 
 -- name: record_decision
 INSERT INTO decisions (signal_id, symbol, side, approved, outcome, reason, checks, sizing, trading_epoch,
@@ -80,10 +99,10 @@ SET state = $1, trading_epoch = $2, wallet_usdt = $3, equity_usdt = $4, availabl
 INSERT INTO reservations AS reservation (
     signal_id, strategy, symbol, side, state, is_ours, is_probe, quantity, entry_price, notional_usdt,
     margin_usdt, risk_usdt, position_version, reserved_at, valid_until, opened_at, snapshot_at, ended_because,
-    closed_because, released_because, released_at
+    closed_because, released_because, signal_received_at, signal_made_at, released_at
 )
 VALUES ($1, $2, $3, $4, $5::text::reservation_state, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-        $19, $20, CASE WHEN $5::text = 'released' THEN $21::timestamptz END)
+        $19, $20, $21, $22, CASE WHEN $5::text = 'released' THEN $23::timestamptz END)
 ON CONFLICT (signal_id) DO UPDATE
 SET strategy = EXCLUDED.strategy, side = EXCLUDED.side, state = EXCLUDED.state, quantity = EXCLUDED.quantity,
     entry_price = EXCLUDED.entry_price, notional_usdt = EXCLUDED.notional_usdt,

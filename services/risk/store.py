@@ -13,15 +13,18 @@ import msgspec
 
 from services.risk.account import Account
 from services.risk.ports import Decided, Loaded
-from services.risk.position_manager import Book, Reservation
+from services.risk.position_manager import Book, Exit, Reservation
 from services.risk.profiles import Limits
 from shared import outbox
 from shared.database import Connection, Database, jsonb, load_queries
 from shared.money import stored
 from shared.retention import Kept
+from shared.signal_order import Moment, group_of
 
 _QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 _MINUTE = timedelta(seconds=60)
+EXITS_TOLD = timedelta(seconds=60)
+"""For so long an exit may still be closing something; after that the book speaks for itself."""
 _ACCOUNT_FIELDS = Account.__struct_fields__
 _RESERVATION_FIELDS = Reservation.__struct_fields__
 
@@ -42,11 +45,13 @@ class RiskStore:
         """Record that a message is handled; False when it was handled before."""
         return await outbox.first_time(tx, queue, event_id)
 
-    async def take(self, tx: Connection, queue: str, proposed: Sequence[tuple[str, str]]) -> set[str]:
-        """Record that messages are handled; return those to decide on."""
+    async def take(
+        self, tx: Connection, queue: str, proposed: Sequence[tuple[str, str]]
+    ) -> dict[str, str | None]:
+        """Record that messages are handled; return those to decide on, and what each is closing."""
         event_ids, signal_ids = zip(*proposed, strict=True)
         rows = await tx.fetch(_QUERIES["take_proposals"], queue, list(event_ids), list(signal_ids))
-        return {row["event_id"] for row in rows}
+        return {row["event_id"]: row["closes"] for row in rows}
 
     async def lock(self, tx: Connection) -> tuple[Account, datetime]:
         """Return the account, locked until the transaction ends, and the database's time after that."""
@@ -69,6 +74,7 @@ class RiskStore:
             limits.entries_per_day_max,
             limits.entries_per_minute_max,
             list(also),
+            now - EXITS_TOLD,
         )
         counts = rows[0]
         book = Book(
@@ -79,6 +85,7 @@ class RiskStore:
             entries_today=counts["entries_today"],
             entries_last_minute=counts["entries_last_minute"],
             probes_today=counts["probes_today"],
+            exits=tuple(_exit(each) for each in counts["exits"] or ()),
         )
         return Loaded(book, counts["overrides"] or {})
 
@@ -88,6 +95,23 @@ class RiskStore:
         await self.save_reservations(
             tx, [each.reserved for each in decided if each.reserved is not None], now
         )
+
+    async def give_back(self, tx: Connection, queue: str, event_ids: Sequence[str]) -> None:
+        """Record that messages are not handled yet after all."""
+        await tx.execute(_QUERIES["give_back_proposals"], queue, list(event_ids))
+
+    async def record_closing(self, tx: Connection, signal_id: str, closes: str) -> None:
+        """Remember what an undecided signal had closed."""
+        await tx.execute(_QUERIES["record_closing"], signal_id, closes)
+
+    async def forget_closings(self, tx: Connection, signal_ids: Sequence[str]) -> None:
+        """Forget it: the signals are decided."""
+        await tx.execute(_QUERIES["forget_closings"], list(signal_ids))
+
+    async def record_exit(self, symbol: str, moment: Moment) -> None:
+        """Remember an exit; an older one changes nothing."""
+        strategy, made_at = group_of(moment)
+        await self._database.execute(_QUERIES["record_exit"], symbol, strategy, moment.received_at, made_at)
 
     async def save_account(self, tx: Connection, account: Account) -> None:
         """Replace the account."""
@@ -117,6 +141,11 @@ def _account(row: Mapping[str, Any]) -> Account:
 
 def _reservation(row: Mapping[str, Any]) -> Reservation:
     return msgspec.convert({name: row[name] for name in _RESERVATION_FIELDS}, Reservation)
+
+
+def _exit(row: Mapping[str, Any]) -> Exit:
+    moment = {"strategy": row["strategy"], "received_at": row["requested_at"], "made_at": row["made_at"]}
+    return Exit(symbol=row["symbol"], moment=msgspec.convert(moment, Moment))
 
 
 def _decision(each: Decided, epoch: int, now: datetime) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from shared.models import (
     AnalysisCompleted,
     BooksCompleted,
     CloseIgnored,
+    CloseRequested,
     Envelope,
     OrderEnded,
     OrderFilled,
@@ -54,6 +55,8 @@ class Inbound:
                 await self._flow.on_position_closed(envelope, closed)
             case OrderEnded() as ended:
                 await self._flow.on_order_ended(envelope, ended)
+            case CloseRequested() as request:
+                await self._flow.on_exit(request)
             case OrderPlaced() | OrderFilled() | OrderRefused() | CloseIgnored() | BooksCompleted():
                 pass  # the reservation covers them already, or they change no risk
             case _:

@@ -142,6 +142,7 @@ SNAPSHOT_POSITION = SnapshotPosition(
     mark_price=Decimal("50130"),
     liquidation_price=Decimal("47817.7"),
     leverage=20,
+    is_isolated=True,
     margin_usdt=Decimal("498.74"),
     unrealised_pnl_usdt=Decimal("0.9751"),
     stop_price=Decimal("49122.6"),
@@ -161,7 +162,9 @@ WHOLE: tuple[Message, ...] = (
         trading_epoch=7,
         valid_until=T0 + timedelta(seconds=30),
         signal_received_at=T0,
+        signal_made_at=T0 - timedelta(milliseconds=400),
         closes_opposite=True,
+        liquidation_buffer=Decimal("0.1"),
         checks=CHECKS,
     ),
     models.TradeRejected(
@@ -176,6 +179,7 @@ WHOLE: tuple[Message, ...] = (
         signal_id="sig-exit",
         symbol="BTCUSDT",
         requested_at=T0 + timedelta(minutes=5),
+        made_at=T0 + timedelta(minutes=5),
         reason=CloseReason.EXIT_SIGNAL,
         requested_by="trend",
     ),
@@ -280,6 +284,7 @@ BARE: tuple[Message, ...] = (
     models.SignalReceived(signal=BARE_SIGNAL),
     models.ManualTradeProposed(signal=BARE_SIGNAL),
     models.AnalysisCompleted(signal=BARE_SIGNAL, analysis=None, edge=None),
+    msgspec.structs.replace(WHOLE[3], signal_made_at=None),
     models.CloseRequested(
         signal_id="req-1",
         symbol=None,

@@ -23,9 +23,9 @@ from shared.models import TradeApproved
 from shared.values import CloseReason, Side, TradingState
 from tests.eventually import eventually
 from tests.servers import Servers
-from tests.unit.execute.builders import approval, client_id, state_changed, trade
+from tests.unit.execute.builders import approval, client_id, close_request, state_changed, trade
 
-TABLES = ("fills", "orders", "entries", "exits", "margin_setups", "inbox", "outbox")
+TABLES = ("fills", "orders", "entries", "exit_requests", "margin_setups", "inbox", "outbox")
 _names = count()
 
 
@@ -253,8 +253,8 @@ async def test_an_exit_voids_the_entries_of_signals_up_to_it(
     approved = fresh()
     entry = await inserted(store, approved)
     at = approved.signal_received_at + timedelta(seconds=seconds)
-    await store.record_exit(symbol, at)
-    await store.record_exit(symbol, at - timedelta(hours=1))  # an older one, late
+    for asked_at in (at, at - timedelta(hours=1)):  # an older one, late
+        await store.record_exit(close_request(symbol=symbol, at=asked_at))
     assert (await store.claim(entry.signal_id, None) is not None) is claimed
 
 
@@ -460,3 +460,31 @@ async def test_first_reason_of_a_close_keeps_its_words(store: Any) -> None:
         closing = await store.record_closing(tx, entry, CloseReason.UNPROTECTED, None, "refused (-4130)")
     assert closing is not None
     assert closing.close_detail == "refused (-4130)"
+@pytest.mark.parametrize(
+    ("strategy", "made_s", "received_s", "claimed"),
+    [
+        ("ema_cross", 0, 0.3, True),  # the first half of a reversal, received second
+        ("ema_cross", -1, 9.0, True),
+        ("ema_cross", 1, -0.3, False),  # P8: left after it entered, whatever came first
+        ("ema_cross", 0, 10.3, False),  # P9: closing works, whatever the stamp says
+        ("another", 0, 0.3, False),
+        ("another", 0, -0.3, True),
+        ("ema_cross", None, 0.3, False),
+    ],
+)
+async def test_an_exit_of_the_same_chart_is_ordered_by_its_stamp(
+    store: Any, strategy: str, made_s: float | None, received_s: float, claimed: bool
+) -> None:
+    now = utc_now()
+    entry = await inserted(store, fresh(signal_made_at=now, signal_received_at=now))
+    made_at = None if made_s is None else now + timedelta(seconds=made_s)
+    received_at = now + timedelta(seconds=received_s)
+    await store.record_exit(
+        close_request(symbol=entry.symbol, at=received_at, made_at=made_at, requested_by=strategy)
+    )
+    older = now - timedelta(minutes=1)
+    await store.record_exit(
+        close_request(symbol=entry.symbol, at=older, made_at=older, requested_by=strategy)
+    )
+    assert await store.is_superseded(entry.signal_id) is not claimed
+    assert (await store.claim(entry.signal_id, None) is not None) is claimed

@@ -37,7 +37,16 @@ from tests.unit.execute.builders import approval, sent
 
 M = TypeVar("M", bound=Message)
 
-TABLES = ("fills", "orders", "entries", "exits", "margin_setups", "equity_snapshots", "inbox", "outbox")
+TABLES = (
+    "fills",
+    "orders",
+    "entries",
+    "exit_requests",
+    "margin_setups",
+    "equity_snapshots",
+    "inbox",
+    "outbox",
+)
 HEARD = (topology.BRAIN_FACTS, topology.RISK_FACTS, topology.RISK_ALERTS)
 OWN = (topology.TRADE_EXECUTION, topology.TRADE_CONTROL)
 FAST = {"reconcile_interval_s": Decimal(1), "snapshot_interval_s": Decimal(1)}

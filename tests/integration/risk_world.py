@@ -97,7 +97,7 @@ class World:
 
     async def forget(self) -> None:
         """Empty RISK's book and record, every queue, and what was heard."""
-        for table in ("reservations", "decisions", "configuration", "outbox", "inbox"):
+        for table in ("reservations", "exits", "closings", "decisions", "configuration", "outbox", "inbox"):
             await self.database.execute(f"DELETE FROM {table}")
         await self.database.execute(
             "UPDATE account SET state = 'ACTIVE', trading_epoch = 1, wallet_usdt = NULL, equity_usdt = NULL, "
