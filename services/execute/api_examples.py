@@ -14,6 +14,7 @@ _POSITION = {
     "stop_price": "49010.20000000",
     "take_profit_price": "51010.60000000",
     "leverage": 20,
+    "is_isolated": True,
     "liquidation_price": "47700.68273092",
     "margin_usdt": "475.10735000",
     "unrealised_pnl_usdt": "-20.50100000",

@@ -15,7 +15,6 @@ from services.execute import listing, venue_parse, venue_rows
 from services.execute.ccxt_venue import make_venue
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
-from services.execute.leverage_manager import MarginSetup
 from services.execute.reconciliation import VenueView
 from services.execute.transfers import IncomeRow
 from services.execute.venue import (
@@ -24,6 +23,7 @@ from services.execute.venue import (
     BestPrices,
     EntryOrder,
     KeyRights,
+    MarginSetup,
     OrderReport,
     OrderSide,
     ProtectiveOrder,
@@ -352,9 +352,10 @@ class BinanceClient(VenueStreams):
                 return tuple(sorted(found.values(), key=lambda each: each.at))
         raise ExchangeUnavailable(f"the account's history since {since} has over {INCOME_PAGES_MAX} pages")
 
-    async def margin_setups(self) -> Mapping[str, MarginSetup]:
-        """Return margin mode and leverage of every symbol."""
-        rows = await self._call("margin_setups", self.venue.fapiPrivateGetSymbolConfig, is_read=True)
+    async def margin_setups(self, symbol: str | None = None) -> Mapping[str, MarginSetup]:
+        """Return margin mode and leverage of every symbol, or of one that is about to be entered."""
+        operation, params = ("margin_setups", {}) if symbol is None else ("margin_setup", {"symbol": symbol})
+        rows = await self._call(operation, self.venue.fapiPrivateGetSymbolConfig, params, is_read=True)
         found = read_list("margin_setups", rows, venue_parse.margin_setup)
         return dict(found.values)
 

@@ -85,13 +85,20 @@ class _StreamingVenue(_Venue):
 
     def handle_message(self, client: Any, message: Any) -> None:
         """Receive every message of every stream."""
-        if isinstance(message, dict) and message.get("e") == "listenKeyExpired":
+        kind = message.get("e") if isinstance(message, dict) else None
+        if kind == "listenKeyExpired":
             client.reject(ListenKeyExpired("the exchange says so"))
-            return
-        super().handle_message(client, message)
+        elif kind == "ACCOUNT_CONFIG_UPDATE":  # which ccxt passes over
+            self.handle_order_update(client, message)
+        else:
+            super().handle_message(client, message)
+
+    def handle_acount_update(self, client: Any, message: Any) -> None:
+        """Receive ACCOUNT_UPDATE; ccxt's hook, spelled its way. Nobody here reads what ccxt makes of it."""
+        self.handle_order_update(client, message)
 
     def handle_order_update(self, client: Any, message: Any) -> None:  # noqa: ARG002
-        """Receive ORDER_TRADE_UPDATE and ALGO_UPDATE; ccxt's hook for both."""
+        """Receive ORDER_TRADE_UPDATE, ALGO_UPDATE and what the methods above pass on; ccxt's hook for two."""
         if self.take_order is not None:
             self.take_order(message)
 

@@ -16,6 +16,7 @@ from services.execute import execution_rules, facts
 from services.execute.entry_preparation import SYMBOL_BUSY, EntryPreparation, EntryRules
 from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
 from services.execute.exit_flow import ExitFlow
+from services.execute.margin_flow import MarginFlow
 from services.execute.order_state import (
     LOST_REASON,
     Entry,
@@ -53,6 +54,7 @@ class EntryFlow:
         outbox: OwesMessages,
         exits: ExitFlow,
         protection: ProtectionFlow,
+        margins: MarginFlow,
         rules: EntryRules,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
@@ -64,6 +66,7 @@ class EntryFlow:
         self._exits = exits
         self._prepare = EntryPreparation(store, exchange, market, exits, rules, clock, sleep)
         self._protection = protection
+        self._margins = margins
         self._rules = rules
         self._clock = clock
         self._sleep = sleep
@@ -88,6 +91,7 @@ class EntryFlow:
         return signal_id in self._in_hand
 
     async def _advance_to_rest(self, signal_id: str) -> None:
+        has_entered = False
         for _ in range(STEPS_MAX):
             standing = await self._store.standing(signal_id)
             if standing is None:
@@ -109,8 +113,16 @@ class EntryFlow:
                     await self._exits.finish(entry)
                     return
                 case Step.REST:
+                    if has_entered and entry.state is EntryState.PROTECTED:
+                        await self._compare_with_stop(entry)
                     return
+            has_entered = True
         raise AssertionError(f"entry {signal_id} does not come to rest")
+
+    async def _compare_with_stop(self, entry: Entry) -> None:
+        match await attempt(self._margins.check_held(entry)):
+            case Failed(error):  # reconciliation looks at every position
+                _log.warning("stop_not_compared", correlation_id=entry.signal_id, error=repr(error))
 
     async def expire(self, entry: Entry, reason: str) -> None:
         """End an entry that was never sent; nothing happens when it has been claimed meanwhile."""
@@ -149,8 +161,10 @@ class EntryFlow:
             return
         self._exchange.demand_open_for_entries()
         try:
-            await self._prepare.set_up_margin(entry)
+            await self._margins.set_up(entry)
         except (VenueRefused, ExecutionUnknown) as refused:
+            if isinstance(refused, VenueRefused) and refused.kind is ErrorKind.STALE_RULES:
+                await self._market.renewed(entry.symbol)  # so that RISK sizes the next one by what holds now
             await self._end(entry, "margin_setup_refused", str(refused))
             return
         limit = self._prepare.limit_price(entry, instrument, best)
@@ -165,22 +179,40 @@ class EntryFlow:
         await self._send(entry, limit, claimed_at)
 
     async def _send(self, entry: Entry, limit: Decimal | None, claimed_at: datetime) -> None:
-        order = EntryOrder(
-            client_id=entry.client_id,
-            symbol=entry.symbol,
-            side=OrderSide.opening(entry.side),
-            quantity=entry.quantity,
-            limit_price=limit,
-        )
         claimed = msgspec.structs.replace(
             entry, state=EntryState.SENDING, claimed_at=claimed_at, limit_price=limit
         )
         crash_points.reach("execute.claimed")
+        if await self._is_margin_set_up(claimed):
+            await self._place(claimed, claimed_at)
+
+    async def _is_margin_set_up(self, claimed: Entry) -> bool:
+        """Look once more after the claim: it may have been changed since the preparation. Nothing is sent."""
+        if self._margins.is_set_up(claimed):
+            return True
+        try:
+            await self._margins.set_up(claimed)
+        except (VenueRefused, ExecutionUnknown) as refused:
+            await self._end(claimed, "margin_setup_refused", str(refused), failed=True)
+            return False
+        except ExchangeUnavailable as down:
+            await self._end(claimed, "exchange_unavailable", str(down), failed=True)
+            return False
+        return True
+
+    async def _place(self, claimed: Entry, claimed_at: datetime, *, is_second: bool = False) -> None:
+        order = EntryOrder(
+            client_id=claimed.client_id,
+            symbol=claimed.symbol,
+            side=OrderSide.opening(claimed.side),
+            quantity=claimed.quantity,
+            limit_price=claimed.limit_price,
+        )
         try:
             report = await self._exchange.place_entry(order, claimed_at)
             crash_points.reach("execute.entry_answered")
         except ExecutionUnknown as lost:
-            _log.warning("entry_answer_lost", correlation_id=entry.signal_id, error=str(lost))
+            _log.warning("entry_answer_lost", correlation_id=claimed.signal_id, error=str(lost))
             return  # it stands as `sending`: the next step looks it up
         except ClockSkewed:
             await self._end(claimed, "clock_skew", self._about_clocks(claimed_at), failed=True)
@@ -189,13 +221,42 @@ class EntryFlow:
             await self._end(claimed, "exchange_unavailable", str(down), failed=True)
             return
         except VenueRefused as refused:
-            if refused.kind is not ErrorKind.DUPLICATE_ID:
-                await self._end(claimed, "exchange_refused", str(refused), failed=True)
-            return  # a duplicate id: ours is there, look it up
-        waited_s = (self._clock() - entry.approval.signal_received_at).total_seconds()
+            await self._on_refusal(claimed, claimed_at, refused, is_second=is_second)
+            return
+        waited_s = (self._clock() - claimed.approval.signal_received_at).total_seconds()
         metrics.ENTRY_SECONDS.observe(max(0.0, waited_s))
         if report.is_final:
             await self._record_report(claimed, report)  # else: accepted, and looked up by the next step
+
+    async def _on_refusal(
+        self, claimed: Entry, claimed_at: datetime, refused: VenueRefused, *, is_second: bool
+    ) -> None:
+        """End a refused entry, unless our copy of the symbol's rules is to blame: then try it once more.
+
+        Under the same claim and client id (decision 30): the refusal is a sure no, the exchange says besides
+        that it knows no such order, and the claim's time stamp still bounds when it may arrive.
+        """
+        if refused.kind is ErrorKind.DUPLICATE_ID:
+            return  # ours is there: the next step looks it up
+        if refused.kind is ErrorKind.STALE_RULES and not is_second:
+            match await attempt(self._renewed(claimed)):
+                case Done(Entry() as again):
+                    if await self._is_margin_set_up(again):
+                        await self._place(again, claimed_at, is_second=True)
+                    return
+                case Done(OrderReport()):
+                    return  # it is there after all: the next step looks it up
+                case Failed(error):
+                    _log.warning("entry_not_renewed", correlation_id=claimed.signal_id, error=repr(error))
+        await self._end(claimed, "exchange_refused", str(refused), failed=True)
+
+    async def _renewed(self, claimed: Entry) -> Entry | OrderReport | None:
+        self._margins.forget(claimed.symbol)
+        instrument, found = await asyncio.gather(
+            self._market.renewed(claimed.symbol),
+            self._exchange.find_order(claimed.symbol, claimed.client_id),
+        )
+        return found or await self._prepare.refitted(claimed, instrument)
 
     def _about_clocks(self, claimed_at: datetime) -> str:
         late_s = (self._clock() - claimed_at).total_seconds()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
+
 from services.execute import execution_rules
 from services.execute.exit_flow import ExitFlow
-from services.execute.leverage_manager import MarginSetup, SetupStep, setup_steps
 from services.execute.order_state import HAS_POSITION, MAY_HAVE_POSITION, Entry, EntryState, why_void
 from services.execute.ports import Exchange, KeepsEntries, KnowsMarket, Sleep
 from shared.clock import Clock
@@ -70,22 +71,23 @@ class EntryPreparation:
             best, entry.side, self._rules.slippage_tolerance, instrument.tick_size
         )
 
-    async def set_up_margin(self, entry: Entry) -> None:
-        """Set margin mode and leverage of the symbol where they differ.
+    async def refitted(self, entry: Entry, instrument: Instrument | None) -> Entry | None:
+        """Return a refused entry in the form that the symbol's rules, read again, demand; never a larger one.
 
-        Raises:
-            VenueRefused, ExecutionUnknown: the symbol may not stand as it must.
+        None when there is none: it would be too small, the price has moved, the symbol is listed no more.
         """
-        leverage = entry.approval.sizing.leverage
-        steps = setup_steps(await self._store.margin_setup(entry.symbol), leverage)
-        for step in steps:
-            if step is SetupStep.SET_ISOLATED:
-                await self._exchange.set_isolated(entry.symbol)
-            else:
-                await self._exchange.set_leverage(entry.symbol, leverage)
-        if steps:
-            setup = MarginSetup(is_isolated=True, leverage=leverage)
-            await self._store.record_margin_setup(entry.symbol, setup)
+        if instrument is None:
+            return None
+        best = await self.best_price(entry)
+        if execution_rules.has_drifted(
+            entry.approval.sizing.reference_price, best, self._rules.price_drift_max
+        ):
+            return None
+        quantity = execution_rules.fitted_quantity(entry.quantity, best, instrument)
+        if quantity is None:
+            return None
+        limit = self.limit_price(entry, instrument, best)
+        return msgspec.structs.replace(entry, quantity=quantity, limit_price=limit)
 
     async def is_flat_after_closing_others(self, entry: Entry) -> bool:
         """Flatten what the approval says goes first, and wait until it is gone.

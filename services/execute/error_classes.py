@@ -39,6 +39,7 @@ class VenueFailure:
 
 
 RULE_CODES = (
+    -1013,  # a filter of the symbol, in the words of older endpoints
     -1111,  # more decimals than the symbol has
     -1121,  # no such symbol: delisted, or renamed
     -2027,  # the position exceeds what its leverage allows: the brackets changed

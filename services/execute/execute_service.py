@@ -17,6 +17,8 @@ from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
 from services.execute.keeper import Keeper
 from services.execute.ledger_store import LedgerStore
+from services.execute.leverage_manager import MarginMemory
+from services.execute.margin_flow import MarginFlow
 from services.execute.market_view import MarketView
 from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
@@ -78,8 +80,12 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     protection = ProtectionFlow(
         store, exchange, market, outbox, exits, inst, rules.protection_timeout_s, utc_now
     )
-    entries = EntryFlow(store, exchange, market, outbox, exits, protection, rules, utc_now)
-    flow = ExecutionFlow(store, exchange, exchange, outbox, entries, protection, exits, inst, utc_now)
+    memory = MarginMemory()
+    margins = MarginFlow(store, exchange, exchange, outbox, exits, memory, utc_now)
+    entries = EntryFlow(store, exchange, market, outbox, exits, protection, margins, rules, utc_now)
+    flow = ExecutionFlow(
+        store, exchange, exchange, outbox, entries, protection, exits, margins, inst, utc_now
+    )
 
     runtime.spawn("outbox_sweeper", outbox.sweep)
     runtime.spawn("latest_ticks", ticks.follow)
@@ -92,8 +98,9 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
     await runtime.outwait(flow.reconcile)  # P7: the exchange is the truth, before any new entry is taken in
     lease = Lease(database, "keeper", runtime.holder)
-    stream = UserStream(exchange, store, utc_now)
+    stream = UserStream(exchange, store, memory, utc_now)
     runtime.spawn("user_stream", stream.keep_open)
+    runtime.spawn("margin_watch", margins.watch)
     runtime.spawn("user_stream_key", stream.keep_key)
     runtime.spawn("user_stream_evidence", stream.gather_evidence)
     ledger = AccountLedger(exchange, LedgerStore(database), outbox, utc_now)

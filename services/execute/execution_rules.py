@@ -8,7 +8,8 @@ import msgspec
 
 from services.execute.order_state import Entry
 from services.execute.venue import OrderSide, VenueTrade, total_quantity
-from shared.money import ONE, ZERO, Rounding, round_to_tick, stored
+from shared.market import Instrument
+from shared.money import ONE, ZERO, Rounding, floor_to_step, round_to_tick, stored
 from shared.values import CloseReason, Side, Value
 
 EXCHANGES_OWN = {
@@ -26,6 +27,13 @@ def limit_price(best: Decimal, side: Side, tolerance: Decimal, tick: Decimal) ->
     if side is Side.LONG:
         return max(best, round_to_tick(best * (ONE + tolerance), tick, Rounding.DOWN))
     return min(best, round_to_tick(best * (ONE - tolerance), tick, Rounding.UP))
+
+
+def fitted_quantity(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal | None:
+    """Return the largest quantity up to `quantity` that the symbol's rules allow; None when there is none."""
+    fitted = floor_to_step(min(quantity, instrument.quantity_max), instrument.step_size)
+    is_enough = fitted >= instrument.quantity_min and fitted * price >= instrument.notional_min_usdt
+    return fitted if fitted > ZERO and is_enough else None
 
 
 def stop_price(entry: Decimal, side: Side, distance: Decimal, tick: Decimal) -> Decimal:

@@ -18,11 +18,17 @@ from services.execute import facts
 from services.execute.entry_flow import EntryFlow
 from services.execute.exit_flow import ExitFlow
 from services.execute.foreign import orders_of
-from services.execute.leverage_manager import changed_elsewhere
+from services.execute.margin_flow import MarginFlow
 from services.execute.order_state import HAS_POSITION, Entry, EntryState, moment_of_exit
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages, Sleep, ViewsVenue
 from services.execute.protection_flow import ProtectionFlow
-from services.execute.reconciliation import Correction, CorrectionKind, corrections, missing_protection
+from services.execute.reconciliation import (
+    Correction,
+    CorrectionKind,
+    VenueView,
+    corrections,
+    missing_protection,
+)
 from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable
@@ -51,6 +57,7 @@ class ExecutionFlow:
         entries: EntryFlow,
         protection: ProtectionFlow,
         exits: ExitFlow,
+        margins: MarginFlow,
         installation: str,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
@@ -62,6 +69,7 @@ class ExecutionFlow:
         self._entries = entries
         self._protection = protection
         self._exits = exits
+        self._margins = margins
         self._installation = installation
         self._clock = clock
         self._sleep = sleep
@@ -177,8 +185,24 @@ class ExecutionFlow:
         await asyncio.gather(*(self._correct_symbol(each, by_id, gate) for each in by_symbol.values()))
         self._seen = {(each.kind, each.subject) for each in found}
         self._reported &= self._seen
-        await self._forget_changed_margins()
+        await self._compare_with_stops(view, entries)
+        await self._margins.compare()
         return found
+
+    async def on_margin_change(self, symbol: str) -> None:
+        """Look at one symbol because the exchange said that its leverage or margin mode changed."""
+        await self._margins.on_change(symbol)
+
+    async def _compare_with_stops(self, view: VenueView, entries: list[Entry]) -> None:
+        """See that every position would reach its stop before its liquidation: it may have changed since."""
+        ours = {(each.symbol, each.side): each for each in entries if each.state is EntryState.PROTECTED}
+        for held in view.positions:
+            entry = ours.get((held.symbol, held.side))
+            if entry is None:
+                continue
+            match await attempt(self._margins.compare_held(entry, held)):
+                case Failed(error):
+                    _log.error("stop_not_compared", symbol=held.symbol, error=repr(error))
 
     async def _correct_symbol(
         self, found: list[Correction], by_id: dict[str, Entry], gate: asyncio.Semaphore
@@ -188,14 +212,6 @@ class ExecutionFlow:
                 match await attempt(self._correct(correction, by_id.get(correction.subject))):
                     case Failed(error):  # what resists must not keep the rest from being healed
                         _log.error("correction_failed", subject=correction.subject, error=repr(error))
-
-    async def _forget_changed_margins(self) -> None:
-        remembered = await self._store.margin_setups()
-        if not remembered:
-            return
-        for symbol in changed_elsewhere(remembered, await self._venue.margin_setups()):
-            _log.warning("margin_setup_changed_elsewhere", symbol=symbol)
-            await self._store.forget_margin_setup(symbol)
 
     async def _correct(self, correction: Correction, entry: Entry | None) -> None:
         kind = correction.kind

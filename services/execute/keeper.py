@@ -20,7 +20,7 @@ from services.execute.order_state import MAY_HAVE_POSITION, Entry
 from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import Gap, UserStream
-from services.execute.venue import AlgoReport, VenuePosition
+from services.execute.venue import AlgoReport, SetupEvent, VenuePosition
 from services.execute.venue_rows import Rows
 from shared import lease, logs
 from shared.codec import envelop
@@ -101,6 +101,8 @@ class Keeper:
                 continue  # who takes the lease over begins with a reconciliation
             if isinstance(event, Gap):
                 work = self._flow.on_gap()
+            elif isinstance(event, SetupEvent):
+                work = self._flow.on_margin_change(event.symbol)
             elif event.is_open or event.client_id.endswith(f"-{OrderRole.ENTRY.value}"):
                 continue
             else:
@@ -230,8 +232,6 @@ def _snapshot(
 def _snapshot_position(
     position: VenuePosition, entry: Entry | None, stops: dict[str, Decimal], installation: str
 ) -> SnapshotPosition:
-    margin = position.margin_usdt
-    implied = 1 if margin <= 0 else max(1, round(position.entry_price * position.quantity / margin))
     return SnapshotPosition(
         signal_id=None if entry is None else entry.signal_id,
         symbol=position.symbol,
@@ -240,8 +240,9 @@ def _snapshot_position(
         entry_price=position.entry_price,
         mark_price=position.mark_price,
         liquidation_price=position.liquidation_price,
-        leverage=implied if entry is None else entry.approval.sizing.leverage,
-        margin_usdt=margin,
+        leverage=position.setup.leverage,
+        is_isolated=position.setup.is_isolated,
+        margin_usdt=position.margin_usdt,
         unrealised_pnl_usdt=position.unrealised_pnl_usdt,
         stop_price=None if entry is None else stops.get(protection_ids(entry, installation)[0]),
     )

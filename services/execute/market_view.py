@@ -19,7 +19,7 @@ from shared.market import Instrument
 from shared.market_data import MarketReader, MarketWriter
 from shared.stream_processor import LatestTicks
 
-INSTRUMENT_CACHE_S = 60
+INSTRUMENT_CACHE_S = 5
 RENEW_PAUSE_S = 5
 RENEW_PAUSE_S_MAX = 320
 """How long after rules were read again they count as new; twice as long each time they had not changed."""

@@ -15,7 +15,6 @@ import msgspec
 
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder
-from services.execute.leverage_manager import MarginSetup
 from services.execute.memory_books import Ended, MemoryBooks, Result
 from services.execute.memory_outbox import Journal
 from services.execute.order_state import (
@@ -30,7 +29,7 @@ from services.execute.order_state import (
     why_void,
 )
 from services.execute.store import EVERY_SYMBOL, LOST_HOURS_MAX
-from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder, VenueTrade
+from services.execute.venue import MarginSetup, OrderReport, OrderRow, ProtectiveOrder, VenueTrade
 from shared.clock import Clock
 from shared.models import CloseRequested, TradeApproved, TradingStateChanged
 from shared.money import ZERO

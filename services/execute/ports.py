@@ -11,7 +11,6 @@ from typing import Protocol
 
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder
-from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry
 from services.execute.reconciliation import VenueView
 from services.execute.transfers import Explained, IncomeRow
@@ -21,6 +20,7 @@ from services.execute.venue import (
     BestPrices,
     EntryOrder,
     KeyRights,
+    MarginSetup,
     OrderReport,
     OrderRow,
     OrderSide,
@@ -105,7 +105,12 @@ class ViewsVenue(Protocol):
     """The exchange, all at once."""
 
     async def view(self) -> VenueView: ...
-    async def margin_setups(self) -> Mapping[str, MarginSetup]: ...
+
+
+class ReadsMargins(Protocol):
+    """The exchange, for how symbols stand: one, or all."""
+
+    async def margin_setups(self, symbol: str | None = None) -> Mapping[str, MarginSetup]: ...
 
 
 class ListsInstruments(Protocol):

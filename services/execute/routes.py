@@ -129,8 +129,8 @@ class ExecuteRoutes:
         return json_response(await self._preflight.look())
 
     async def positions(self) -> Response:
-        """Return our open positions, and what else stands on the account; marks and liquidation prices are
-        the exchange's, null when it is away.
+        """Return our open positions, and what else stands on the account; marks, liquidation prices, leverage
+        and margin mode are the exchange's. While it is away they are null, the leverage is the approved one.
         """
         entries = [each for each in await self._store.unfinished() if each.state in HAS_POSITION]
         held = await self._held() if entries else {}
@@ -274,7 +274,8 @@ def _shown(entry: Entry, held: VenuePosition | None) -> dict[str, object]:
         "mark_price": None if held is None else held.mark_price,
         "stop_price": entry.stop_price,
         "take_profit_price": entry.take_profit_price,
-        "leverage": position.leverage,
+        "leverage": position.leverage if held is None else held.setup.leverage,
+        "is_isolated": None if held is None else held.setup.is_isolated,
         "liquidation_price": None if held is None else held.liquidation_price,
         "margin_usdt": position.margin_usdt,
         "unrealised_pnl_usdt": None if held is None else held.unrealised_pnl_usdt,

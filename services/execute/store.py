@@ -16,17 +16,16 @@ from services.execute import book_records
 from services.execute.book_records import BookRecords
 from services.execute.execution_rules import ClosedBooks
 from services.execute.foreign import ForeignOrder, ForeignPosition
-from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import Control, Entry, EntryState, moment_of_exit
 from services.execute.record_rows import entry_from, entry_or_none, fill_columns
-from services.execute.venue import OrderReport, OrderRow, ProtectiveOrder
+from services.execute.venue import MarginSetup, OrderReport, OrderRow, ProtectiveOrder
 from shared import outbox
 from shared.database import Connection, Database, jsonb
 from shared.models import AccountSnapshot, CloseRequested, TradeApproved, TradingStateChanged
 from shared.money import ZERO
 from shared.retention import Kept
-from shared.topology import TRADE_CONTROL
 from shared.signal_order import TOGETHER_S, group_of
+from shared.topology import TRADE_CONTROL
 from shared.values import CloseReason, TradingState
 
 QUERIES = book_records.QUERIES

@@ -12,10 +12,11 @@ from services.execute import venue_parse
 from services.execute.binance_client import BinanceClient
 from services.execute.ccxt_venue import ListenKeyExpired
 from services.execute.error_classes import VenueRefused
+from services.execute.leverage_manager import MarginMemory
 from services.execute.ports import KeepsEntries
 from services.execute.stream_session import close_streams, stay
 from services.execute.stream_watch import StreamWatch, Why
-from services.execute.venue import OrderEvent
+from services.execute.venue import OrderEvent, SetupEvent
 from shared import logs, metrics
 from shared.clock import Clock
 from shared.supervision import Done, Failed, attempt
@@ -35,21 +36,27 @@ class Gap:
     """Something may have been told that nobody heard."""
 
 
+Event = OrderEvent | SetupEvent | Gap
+
+
 class UserStream:
     """One replica's private stream, kept open; `events` gives what it says."""
 
-    def __init__(self, exchange: BinanceClient, books: KeepsEntries, clock: Clock) -> None:
+    def __init__(
+        self, exchange: BinanceClient, books: KeepsEntries, margins: MarginMemory, clock: Clock
+    ) -> None:
         self._exchange = exchange
+        self._margins = margins
         self._books = books
         self._clock = clock
         self._watch = StreamWatch()
-        self._events: asyncio.Queue[OrderEvent | Gap] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_WAITING_MAX)
         self._is_connected = False
         self._is_key_gone = False
         exchange.venue.take_order = self._take
 
-    async def events(self) -> AsyncIterator[OrderEvent | Gap]:
-        """Yield every order event, and a `Gap` after every (re)connection."""
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield every order event and change of a symbol's margin, and a `Gap` after every (re)connection."""
         while True:
             yield await self._events.get()
 
@@ -90,7 +97,9 @@ class UserStream:
         self._is_connected = self._is_key_gone = False
         await close_streams(self._exchange.venue)
         self._watch.opened(self._clock())
-        match await attempt(self._stay()):
+        stayed = await attempt(self._stay())
+        self._margins.deaf()
+        match stayed:
             case Done(why):
                 return why or Why.CLOSED
             case Failed(ListenKeyExpired()):
@@ -106,16 +115,21 @@ class UserStream:
     def _why_leave(self) -> Why | None:
         if not self._is_connected and self._exchange.is_streaming():
             self._is_connected = True
+            self._margins.listening()
             self._put(Gap())
         return Why.EXPIRED if self._is_key_gone else self._watch.why_renew(self._clock())
 
     def _take(self, raw: dict[str, Any]) -> None:
-        self._watch.heard(self._clock())
+        if raw.get("e") != "ACCOUNT_UPDATE":  # of orders: what the stream is judged by
+            self._watch.heard(self._clock())
+        for change in venue_parse.setup_events(raw):
+            self._margins.heard(change)  # at once: an entry may be about to use what it knew
+            self._put(change)
         event = venue_parse.order_event(raw)
         if event is not None:
             self._put(event)
 
-    def _put(self, event: OrderEvent | Gap) -> None:
+    def _put(self, event: Event) -> None:
         if self._events.full():  # they are hints: one to look at everything stands for all of them
             while not self._events.empty():
                 self._events.get_nowait()

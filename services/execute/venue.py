@@ -73,6 +73,24 @@ class AlgoReport(Value, frozen=True, kw_only=True):
         return self.status in ("TRIGGERED", "FINISHED") and self.actual_order_id is not None
 
 
+class MarginSetup(Value, frozen=True, kw_only=True):
+    """How a symbol stands on the exchange."""
+
+    is_isolated: bool
+    leverage: int
+
+    def __str__(self) -> str:
+        return f"{self.leverage}x {'isolated' if self.is_isolated else 'cross'}"
+
+
+class SetupEvent(Value, frozen=True, kw_only=True):
+    """Word of the user-data stream that a symbol stands differently now; None: that part did not change."""
+
+    symbol: str
+    leverage: int | None = None
+    is_isolated: bool | None = None
+
+
 class VenuePosition(Value, frozen=True, kw_only=True):
     """One position as the exchange has it."""
 
@@ -85,6 +103,7 @@ class VenuePosition(Value, frozen=True, kw_only=True):
     margin_usdt: Decimal
     notional_usdt: Decimal
     unrealised_pnl_usdt: Decimal
+    setup: MarginSetup | None  # None: the exchange's answer did not say
 
 
 class VenueCharges(Value, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ ROWS_TOLD_MAX = 5
 _URGENCIES: dict[str, Urgency] = {
     "place_entry": Urgency.ENTRY,
     "best_prices": Urgency.ENTRY,
+    "margin_setup": Urgency.ENTRY,
     "set_isolated": Urgency.ENTRY,
     "set_leverage": Urgency.ENTRY,
     "place_protection": Urgency.EXIT,

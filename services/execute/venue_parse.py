@@ -11,15 +11,16 @@ from decimal import Decimal
 from typing import Any
 
 from services.execute.call_gate import Budget
-from services.execute.leverage_manager import MarginSetup
 from services.execute.transfers import IncomeRow
 from services.execute.venue import (
     AlgoReport,
     BestPrices,
     KeyRights,
+    MarginSetup,
     OrderEvent,
     OrderReport,
     OrderSide,
+    SetupEvent,
     VenueAccount,
     VenueCharges,
     VenuePosition,
@@ -151,7 +152,17 @@ def position(raw: Payload) -> VenuePosition | None:
         margin_usdt=known(raw, "isolatedWallet") or known(raw, "initialMargin"),
         notional_usdt=abs(known(raw, "notional", amount * mark_price)),
         unrealised_pnl_usdt=known(raw, "unRealizedProfit"),
+        setup=_setup_of(raw),
     )
+
+
+def _setup_of(raw: Payload) -> MarginSetup | None:
+    """Return margin mode and leverage of a position: v3 names neither, its margins say both; None: not so."""
+    notional, wallet = abs(known(raw, "notional")), known(raw, "isolatedWallet", -ONE)
+    margin = known(raw, "positionInitialMargin") or known(raw, "initialMargin")
+    if notional == ZERO or margin <= ZERO or wallet < ZERO:
+        return None
+    return MarginSetup(is_isolated=wallet != ZERO, leverage=max(1, round(notional / margin)))
 
 
 def trade(raw: Payload, fee_asset_price: Decimal | None = ONE) -> VenueTrade:
@@ -204,6 +215,21 @@ def order_event(message: Payload) -> OrderEvent | None:
         client_id=str(order.get("c") or order.get("caid") or ""),
         is_open=order.get("X") in _OPEN_STATUSES,
     )
+
+
+def setup_events(message: Payload) -> tuple[SetupEvent, ...]:
+    """Parse changes of leverage and margin mode out of ACCOUNT_CONFIG_UPDATE and ACCOUNT_UPDATE."""
+    match message:
+        case {"e": "ACCOUNT_CONFIG_UPDATE", "ac": {"s": str(symbol), "l": leverage}}:
+            return (SetupEvent(symbol=symbol, leverage=int(leverage)),)
+        case {"e": "ACCOUNT_UPDATE", "a": {"m": "MARGIN_TYPE_CHANGE", "P": [*positions]}}:
+            return tuple(
+                SetupEvent(symbol=each["s"], is_isolated=str(each["mt"]).lower() == "isolated")
+                for each in positions
+                if "s" in each and "mt" in each
+            )
+        case _:
+            return ()
 
 
 def best_prices(raw: Payload) -> BestPrices:

@@ -1,4 +1,4 @@
-"""RISK's view of the market: ticks from memory, instruments and correlations kept for a minute.
+"""RISK's view of the market: ticks from memory, instruments kept for a moment, correlations for a minute.
 
 What Redis cannot answer is missing in the view, never old beyond its time: the checks refuse on it. It must
 never decide.
@@ -18,6 +18,8 @@ from shared.errors import RedisUnavailable
 from shared.market import AHEAD_S_MAX, Bar, Instrument, Tick
 
 KEPT_S = 60.0
+INSTRUMENT_KEPT_S = 1.0
+"""EXECUTE renews the rules that the exchange contradicts: the next size must fit them."""
 WARM_INTERVAL_S = 20.0
 COLD_INTERVAL_S = 1.0
 """While the feed has not written enough bars for every pair."""
@@ -68,10 +70,11 @@ class _Kept(NamedTuple, Generic[V]):
 
 
 class _Cache(Generic[K, V]):
-    """Values for `KEPT_S`; the longest-kept one makes room when it is full."""
+    """Values for a time; the longest-kept one makes room when it is full."""
 
-    def __init__(self, entries_max: int, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, entries_max: int, monotonic_s: Callable[[], float], kept_s: float = KEPT_S) -> None:
         self._entries_max = entries_max
+        self._kept_s = kept_s
         self._monotonic_s = monotonic_s
         self._entries: dict[K, _Kept[V]] = {}
 
@@ -85,7 +88,7 @@ class _Cache(Generic[K, V]):
         self._entries.pop(key, None)
         while len(self._entries) >= self._entries_max:
             del self._entries[next(iter(self._entries))]
-        self._entries[key] = _Kept(value, self._monotonic_s() + KEPT_S)
+        self._entries[key] = _Kept(value, self._monotonic_s() + self._kept_s)
 
 
 class MarketView:
@@ -96,7 +99,9 @@ class MarketView:
     ) -> None:
         self._reader = reader
         self._ticks = ticks
-        self._instruments: _Cache[str, Instrument] = _Cache(INSTRUMENTS_KEPT_MAX, monotonic_s)
+        self._instruments: _Cache[str, Instrument] = _Cache(
+            INSTRUMENTS_KEPT_MAX, monotonic_s, INSTRUMENT_KEPT_S
+        )
         self._returns: _Cache[str, Returns] = _Cache(RETURNS_KEPT_MAX, monotonic_s)
         # A pair that cannot be measured is kept as None inside the one-element tuple.
         self._pairs: _Cache[tuple[str, str], tuple[Measured | None]] = _Cache(PAIRS_KEPT_MAX, monotonic_s)

@@ -17,8 +17,8 @@ from infrastructure.local.bring_up import StartError
 from infrastructure.local.stack import LocalStack
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExecuteSettings
-from services.execute.leverage_manager import MarginSetup
 from services.execute.store import ExecuteStore
+from services.execute.venue import MarginSetup
 from shared import topology
 from shared.database import Database
 from shared.rabbitmq_client import Publisher

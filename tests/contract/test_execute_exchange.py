@@ -10,8 +10,7 @@ import pytest
 
 from services.execute.binance_client import BinanceClient
 from services.execute.error_classes import ClockSkewed, ErrorKind, VenueRefused
-from services.execute.leverage_manager import MarginSetup
-from services.execute.venue import EntryOrder, OrderSide, ProtectiveOrder
+from services.execute.venue import EntryOrder, MarginSetup, OrderSide, ProtectiveOrder
 from shared.clock import ManualClock, utc_now
 from shared.errors import ExchangeUnavailable
 from shared.values import Side

@@ -11,11 +11,10 @@ import msgspec
 import pytest
 
 from services.execute.execution_rules import ClosedBooks
-from services.execute.leverage_manager import MarginSetup
 from services.execute.memory import MemoryEntries
 from services.execute.order_state import FINAL, TRANSITIONS, Control, Entry, EntryState
 from services.execute.store import ExecuteStore
-from services.execute.venue import OrderReport, OrderRow, OrderSide, ProtectiveOrder
+from services.execute.venue import MarginSetup, OrderReport, OrderRow, OrderSide, ProtectiveOrder
 from shared import ids
 from shared.clock import utc_now
 from shared.database import Database

@@ -1,6 +1,7 @@
 """The user-data stream through ccxt on the paper exchange: it comes back, with a fresh key and a gap told."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from services.execute import user_stream
 from services.execute.binance_client import BinanceClient
 from services.execute.ccxt_venue import AnswerError
 from services.execute.error_classes import VenueFailure
+from services.execute.leverage_manager import MarginMemory
 from services.execute.memory import MemoryEntries
 from services.execute.order_state import EntryState
+from services.execute.stream_session import close_streams
 from services.execute.stream_watch import GRACE, LEAD, RENEW_AFTER, Why
-from services.execute.user_stream import EVENTS_WAITING_MAX, Gap, UserStream
-from services.execute.venue import OrderEvent
+from services.execute.user_stream import EVENTS_WAITING_MAX, Event, Gap, UserStream
+from services.execute.venue import MarginSetup, OrderEvent, SetupEvent
 from shared import metrics
 from shared.clock import ManualClock, utc_now
 from tests.contract.test_execute_exchange import order
@@ -41,7 +44,8 @@ class Listener:
     stream: UserStream
     books: MemoryEntries
     clock: ManualClock
-    heard: list[OrderEvent | Gap] = field(default_factory=list)
+    memory: MarginMemory
+    heard: list[Event] = field(default_factory=list)
 
     @property
     def gaps(self) -> int:
@@ -82,7 +86,9 @@ async def listener(process: ExchangeProcess) -> AsyncIterator[Listener]:
         await client.preflight()
         clock = ManualClock(NOON)
         books = MemoryEntries(clock)
-        made = Listener(client, UserStream(client, books, clock), books, clock)
+        memory = MarginMemory()
+        stream = UserStream(client, books, memory, clock)
+        made = Listener(client, stream, books, clock, memory)
 
         async def listen() -> None:
             async for event in made.stream.events():
@@ -163,7 +169,28 @@ async def test_more_events_than_can_wait_become_one_look_at_everything(process: 
     settings = SETTINGS.model_copy(update={"exchange_base_url": process.url})
     async with BinanceClient(settings) as client:
         clock = ManualClock(NOON)
-        stream = UserStream(client, MemoryEntries(clock), clock)
+        stream = UserStream(client, MemoryEntries(clock), MarginMemory(), clock)
         for number in range(EVENTS_WAITING_MAX + 1):
             client.venue.take_order({"o": {"s": "BTCUSDT", "c": f"order-{number}", "X": "FILLED"}})
         assert isinstance(await anext(stream.events()), Gap)
+
+
+async def test_changes_of_leverage_and_margin_mode_are_told_and_remembered(listener: Listener) -> None:
+    """F4: what somebody else set is known within a second, and nothing is while the stream is away."""
+    setup = MarginSetup(is_isolated=True, leverage=20)
+
+    def known() -> MarginSetup | None:
+        return listener.memory.fresh("ETHUSDT", listener.clock())
+
+    listener.memory.note({"ETHUSDT": setup}, listener.memory.reading(), listener.clock())
+    await listener.client.set_leverage("ETHUSDT", 7)
+    await listener.client.set_isolated("ETHUSDT")
+    for event in (
+        SetupEvent(symbol="ETHUSDT", leverage=7),
+        SetupEvent(symbol="ETHUSDT", is_isolated=True),
+    ):
+        await eventually(functools.partial(listener.heard.__contains__, event), what=f"{event}")
+    assert known() == MarginSetup(is_isolated=True, leverage=7)
+    await close_streams(listener.client.venue)
+    await eventually(lambda: known() is None, what="the memory is empty without a stream")
+    await eventually(lambda: listener.gaps == 2, what="the next connection")

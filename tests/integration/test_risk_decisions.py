@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import msgspec
 import pytest
 
+from services.risk.announcements import JUST_BEFORE
 from services.risk.operator_change import OperatorChange
 from services.risk.profiles import PROFILES, Limits, Profile
 from shared.clock import utc_now
@@ -411,7 +412,7 @@ async def test_signal_against_the_position_asks_for_its_close(world: World) -> N
     await eventually(lambda: world.said(CloseRequested))
     (close,) = world.said(CloseRequested)
     assert (close.symbol, close.reason) == (A, CloseReason.OPPOSITE_SIGNAL)
-    assert close.requested_at == against.signal.received_at
+    assert close.requested_at == against.signal.received_at - JUST_BEFORE
     await eventually(lambda: len(world.said(TradeRejected)) == 2)
     assert {each.outcome for each in world.said(TradeRejected)} == {OutcomeKind.NO_OP}
 

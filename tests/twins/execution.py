@@ -22,6 +22,8 @@ from services.execute.entry_flow import EntryFlow
 from services.execute.entry_preparation import EntryRules
 from services.execute.exit_flow import ExitFlow
 from services.execute.flow import ExecutionFlow
+from services.execute.leverage_manager import MarginMemory
+from services.execute.margin_flow import MarginFlow
 from services.execute.memory import MemoryEntries
 from services.execute.memory_outbox import MemoryOutbox
 from services.execute.protection_flow import ProtectionFlow
@@ -85,6 +87,7 @@ class Process:
     rescue: Rescue
     books: BookKeeper
     fuse: Fuse
+    memory: MarginMemory
 
 
 class World:
@@ -125,12 +128,26 @@ class World:
             self.clock,
             sleep,
         )
-        entries = EntryFlow(store, exchange, market, outbox, exits, protection, made, self.clock, sleep)
+        memory = MarginMemory()
+        margins = MarginFlow(store, exchange, exchange, outbox, exits, memory, self.clock)
+        entries = EntryFlow(
+            store, exchange, market, outbox, exits, protection, margins, made, self.clock, sleep
+        )
         flow = ExecutionFlow(
-            store, exchange, exchange, outbox, entries, protection, exits, INSTALLATION, self.clock, sleep
+            store,
+            exchange,
+            exchange,
+            outbox,
+            entries,
+            protection,
+            exits,
+            margins,
+            INSTALLATION,
+            self.clock,
+            sleep,
         )
         rescue = Rescue(store, entries, exits, self.clock)
-        return Process(flow, entries, exits, protection, rescue, books, fuse)
+        return Process(flow, entries, exits, protection, rescue, books, fuse, memory)
 
     def _client(self) -> BinanceClient:
         client = BinanceClient(SETTINGS, self.venue)

@@ -15,7 +15,7 @@ import ccxt
 
 from infrastructure.paper_exchange.account import AccountState, Terms
 from infrastructure.paper_exchange.auth import check_time
-from infrastructure.paper_exchange.commands import Command, MovePrices
+from infrastructure.paper_exchange.commands import Command, MovePrices, SetLeverage, SetMarginType
 from infrastructure.paper_exchange.engine import Exchange
 from infrastructure.paper_exchange.errors import ApiError
 from infrastructure.paper_exchange.limits import Limits
@@ -23,7 +23,7 @@ from infrastructure.paper_exchange.market import Market, next_funding_ms
 from infrastructure.paper_exchange.rest_api import Credentials, RestApi
 from infrastructure.paper_exchange.streams import StreamHub
 from infrastructure.paper_exchange.symbols import listed_symbols
-from infrastructure.paper_exchange.values import Payload, Quote
+from infrastructure.paper_exchange.values import MarginType, Payload, Quote
 from infrastructure.paper_exchange.venue import Venue
 from services.execute.call_gate import Budget
 from services.execute.ccxt_venue import AnswerError
@@ -85,6 +85,7 @@ class VenueTwin:
     budgets_used: dict[Budget, int] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rules, clock = listed_symbols(), self.milliseconds
@@ -126,6 +127,17 @@ class VenueTwin:
         """Let the next requests of an operation (`"POST order"`, `"GET v3/account"`) meet these faults."""
         self.faults.setdefault(_operation(operation), []).extend(faults)
 
+    def just_before(self, operation: str, act: Callable[[], object]) -> None:
+        """Let somebody else act on the account before the next request of an operation is served."""
+        self.meanwhile[_operation(operation)] = act
+
+    def stands_at(self, leverage: int, symbol: str = "BTCUSDT", *, isolated: bool = True) -> None:
+        """Let somebody else change leverage and margin mode of a symbol."""
+        self.core.execute(SetLeverage(symbol, leverage))
+        kind = MarginType.ISOLATED if isolated else MarginType.CROSSED
+        if self.core.exchange.ledger.setting(symbol).margin_type is not kind:
+            self.core.execute(SetMarginType(symbol, kind))
+
     def heal(self) -> None:
         """Forget the faults that nobody met."""
         self.faults.clear()
@@ -144,6 +156,8 @@ class VenueTwin:
         self.now.advance(self.latency_s)
         await asyncio.sleep(0)
         self.requests.append((key, params))
+        if key in self.meanwhile:
+            self.meanwhile.pop(key)()
         waiting = self.faults.get(key)
         fault = waiting.pop(0) if waiting else None
         if fault is not None and not fault.executed:

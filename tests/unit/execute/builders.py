@@ -45,6 +45,7 @@ def approval(name: str = "one", *, at: datetime = NOON, **changes: object) -> Tr
         "trading_epoch": 1,
         "valid_until": at + timedelta(seconds=30),
         "signal_received_at": at,
+        "liquidation_buffer": Decimal("0.1"),
         "checks": (),
     }
     return TradeApproved(**(given | changes))  # type: ignore[arg-type]

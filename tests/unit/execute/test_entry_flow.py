@@ -6,9 +6,8 @@ from decimal import Decimal
 import pytest
 
 from infrastructure.paper_exchange.commands import SetWallet
-from services.execute.leverage_manager import MarginSetup
 from services.execute.order_state import EntryState
-from services.execute.venue import BestPrices
+from services.execute.venue import BestPrices, MarginSetup
 from shared.errors import ExchangeUnavailable
 from shared.models import (
     AlertRaised,
@@ -83,7 +82,8 @@ async def test_margin_is_set_up_once_per_symbol() -> None:
     await enter(world, approval("one"))
     await world.process().flow.on_control(sent(close_request(at=world.clock())))
     await enter(world, approval("two", at=world.clock()))
-    assert len(world.venue.sent("POST leverage")) == len(world.venue.sent("POST marginType")) == 1
+    assert len(world.venue.sent("POST marginType")) == 1  # 20x is what the exchange begins with
+    assert world.venue.sent("POST leverage") == []
 
 
 async def test_margin_changed_by_hand_is_set_up_again() -> None:
@@ -175,6 +175,7 @@ async def test_entry_after_an_exit_is_entered() -> None:
 
 async def test_refused_leverage_expires_the_entry() -> None:
     world, approved = World(), approval()
+    world.venue.stands_at(10)
     world.venue.fail("POST leverage", refused(-4028))
     await enter(world, approved)
     assert ended(world, approved) == (OutcomeKind.EXPIRED, "margin_setup_refused")

@@ -13,7 +13,7 @@ from services.execute.keeper import Keeper
 from services.execute.order_state import EntryState
 from services.execute.reconciliation import Correction, CorrectionKind
 from services.execute.user_stream import Gap
-from services.execute.venue import OrderEvent, VenueAccount, VenuePosition
+from services.execute.venue import MarginSetup, OrderEvent, VenueAccount, VenuePosition
 from services.execute.venue_rows import Rows
 from shared.errors import ExchangeUnavailable
 from shared.values import Side
@@ -158,6 +158,7 @@ async def test_a_position_is_ours_before_its_fill_is_recorded_and_while_it_ends(
         margin_usdt=Decimal(250),
         notional_usdt=QUANTITY * PRICE,
         unrealised_pnl_usdt=Decimal(0),
+        setup=MarginSetup(is_isolated=True, leverage=20),
     )
     account = VenueAccount(wallet_usdt=Decimal(1000), equity_usdt=Decimal(1000), available_usdt=Decimal(750))
     exchange: Any = AsyncMock()

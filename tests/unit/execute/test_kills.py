@@ -40,6 +40,8 @@ class Story:
     messages: tuple[Envelope, ...]
     approvals: tuple[TradeApproved, ...]
     protection_timeout_s: int = 10
+    refusals: int = 0
+    """So many entry orders are surely refused, and followed by another one."""
 
 
 ONE = approval("one")
@@ -62,6 +64,14 @@ async def entered(world: World) -> None:
 
 async def answer_will_be_lost(world: World) -> None:
     world.venue.fail("POST order", lost_answer(executed=True))
+
+
+async def rules_have_changed(world: World) -> None:
+    world.venue.fail("POST order", refused(-4014))
+
+
+async def order_meets_other_leverage(world: World) -> None:
+    world.venue.just_before("POST order", lambda: world.venue.stands_at(125))
 
 
 async def stop_will_be_refused(world: World) -> None:
@@ -117,6 +127,8 @@ async def exit_overtakes(_: World, process: Process) -> None:
 STORIES = {
     "entry": Story(nothing, deliver_entry, (sent(ONE),), (ONE,)),
     "entry, answer lost": Story(answer_will_be_lost, deliver_entry, (sent(ONE),), (ONE,)),
+    "entry, rules changed": Story(rules_have_changed, deliver_entry, (sent(ONE),), (ONE,), refusals=1),
+    "entry, leverage changed": Story(order_meets_other_leverage, deliver_entry, (sent(ONE),), (ONE,)),
     "entry, past the stop": Story(stop_will_be_refused, deliver_entry, (sent(ONE),), (ONE,)),
     "entry, slow protection": Story(protection_will_be_slow, deliver_entry, (sent(ONE),), (ONE,)),
     "entry, no protection": Story(protection_will_never_come, deliver_entry, (sent(ONE),), (ONE,), 2),
@@ -165,7 +177,10 @@ def check(world: World, story: Story) -> None:
         entry = world.store.entries.get(approved.signal_id)
         assert entry is not None
         assert len(world.entry_orders(approved)) <= 1
-        assert len([each for each in world.venue.sent("POST order") if _is_entry(each, approved)]) <= 1
+        assert (
+            len([each for each in world.venue.sent("POST order") if _is_entry(each, approved)])
+            <= 1 + story.refusals
+        )
         facts = world.told(approved.signal_id)
         assert entry.state in FINAL | {EntryState.PROTECTED}, entry.state
         if entry.state is EntryState.PROTECTED:

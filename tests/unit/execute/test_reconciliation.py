@@ -7,7 +7,7 @@ import pytest
 
 from services.execute.order_state import Entry, EntryState
 from services.execute.reconciliation import CorrectionKind, VenueView, corrections, protection_ids
-from services.execute.venue import AlgoReport, OrderReport, OrderSide, VenuePosition
+from services.execute.venue import AlgoReport, MarginSetup, OrderReport, OrderSide, VenuePosition
 from shared.values import Side
 from tests.unit.execute.builders import BTC, INSTALLATION, NOON, entry
 
@@ -25,6 +25,7 @@ def position(symbol: str = BTC, side: Side = Side.LONG, quantity: str = "0.1") -
         margin_usdt=Decimal(250),
         notional_usdt=Decimal(5_000),
         unrealised_pnl_usdt=Decimal(0),
+        setup=MarginSetup(is_isolated=True, leverage=20),
     )
 
 

@@ -9,11 +9,11 @@ import pytest
 from services.execute import facts, venue_parse
 from services.execute.call_gate import Budget
 from services.execute.execution_rules import ClosedBooks
-from services.execute.leverage_manager import MarginSetup, SetupStep, changed_elsewhere, setup_steps
+from services.execute.leverage_manager import SetupStep, changed_elsewhere, setup_steps
 from services.execute.listing import read_listing
 from services.execute.order_state import EntryState
 from services.execute.tick_board import TickBoard
-from services.execute.venue import OrderReport, OrderSide
+from services.execute.venue import MarginSetup, OrderReport, OrderSide
 from shared import codec
 from shared.models import CloseIgnored, OrderEnded, PositionClosed
 from shared.values import CloseReason, OutcomeKind, Severity, Side
@@ -27,7 +27,6 @@ ISOLATED_20 = MarginSetup(is_isolated=True, leverage=20)
 @pytest.mark.parametrize(
     ("known", "steps"),
     [
-        (None, (SetupStep.SET_ISOLATED, SetupStep.SET_LEVERAGE)),
         (ISOLATED_20, ()),
         (MarginSetup(is_isolated=True, leverage=5), (SetupStep.SET_LEVERAGE,)),
         (MarginSetup(is_isolated=False, leverage=20), (SetupStep.SET_ISOLATED,)),
@@ -37,7 +36,7 @@ ISOLATED_20 = MarginSetup(is_isolated=True, leverage=20)
         ),
     ],
 )
-def test_only_what_differs_is_set_up(known: MarginSetup | None, steps: tuple[SetupStep, ...]) -> None:
+def test_only_what_differs_is_set_up(known: MarginSetup, steps: tuple[SetupStep, ...]) -> None:
     assert setup_steps(known, 20) == steps
 
 

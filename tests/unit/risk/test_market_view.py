@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from services.risk.market_view import KEPT_S, MarketView
+from services.risk.market_view import INSTRUMENT_KEPT_S, KEPT_S, MarketView
 from shared.errors import RedisUnavailable
 from shared.market import Bar, Instrument, Tick
 from tests.eventually import eventually
@@ -86,6 +86,16 @@ async def test_what_is_kept_is_read_anew_after_its_time() -> None:
     view = MarketView(feed, feed, lambda: moment["now"])
     await view.view("BTCUSDT", (), NOW)
     moment["now"] = KEPT_S + 1
+    await view.view("BTCUSDT", (), NOW)
+    assert feed.asked.count("instrument BTCUSDT") == 2
+
+
+async def test_rules_that_execute_renewed_are_seen_by_the_next_size() -> None:
+    feed = Feed()
+    moment = {"now": 0.0}
+    view = MarketView(feed, feed, lambda: moment["now"])
+    await view.view("BTCUSDT", (), NOW)
+    moment["now"] = INSTRUMENT_KEPT_S + 0.1
     await view.view("BTCUSDT", (), NOW)
     assert feed.asked.count("instrument BTCUSDT") == 2
 

@@ -1,4 +1,4 @@
-"""Which of two alerts came first: stamps within a strategy, else receipts; never at closing's cost (P8, P9)."""
+"""Which of two alerts came first: by stamp within a strategy, else by receipt; closing works (P8, P9)."""
 
 from datetime import UTC, datetime, timedelta
 
