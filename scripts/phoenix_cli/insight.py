@@ -139,6 +139,7 @@ def show_positions(positions: list[Mapping[str, Any]]) -> RenderableType:
         each
         | {name: short(each.get(name)) for name in COMPUTED_PRICES}
         | {"unrealised_pnl_usdt": money(each.get("unrealised_pnl_usdt"), sign=True)}
+        | {"leverage": f"{each.get('leverage')}{' cross' if each.get('is_isolated') is False else ''}"}
         for each in map(dict, positions)
     ]
     return _rows("Positions", POSITION_COLUMNS, shown)

@@ -85,13 +85,6 @@ def orders_of(view: VenueView, installation: str) -> list[ForeignOrder]:
     return [*conditional, *ordinary]
 
 
-def implied_leverage(position: VenuePosition) -> int:
-    """Return the leverage that a position's margin tells of."""
-    if position.margin_usdt <= 0:
-        return 1
-    return max(1, round(position.entry_price * position.quantity / position.margin_usdt))
-
-
 def _position(position: VenuePosition, algos: Sequence[AlgoReport]) -> ForeignPosition:
     closing = [
         each
@@ -109,7 +102,7 @@ def _position(position: VenuePosition, algos: Sequence[AlgoReport]) -> ForeignPo
         entry_price=position.entry_price,
         mark_price=position.mark_price,
         liquidation_price=position.liquidation_price,
-        leverage=implied_leverage(position),
+        leverage=position.setup.leverage,
         margin_usdt=position.margin_usdt,
         unrealised_pnl_usdt=position.unrealised_pnl_usdt,
         has_stop=bool(stops),

@@ -328,3 +328,9 @@ WITH forgotten AS (
     ) RETURNING true
 )
 SELECT count(*) FROM forgotten
+
+-- name: prune_exits
+WITH forgotten AS (
+    DELETE FROM exit_requests WHERE requested_at < now() - make_interval(days => $1) RETURNING true
+)
+SELECT count(*) FROM forgotten

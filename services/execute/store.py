@@ -33,6 +33,8 @@ ORDERS_LISTED_MAX = 500
 LOST_HOURS_MAX = 24
 EVERY_SYMBOL = "*"
 CLOSE_REQUESTS_KEPT_DAYS = 90
+EXITS_KEPT_DAYS = 1
+"""No entry of a signal that old is claimed."""
 FOREIGN_MAX = 200
 """No account holds more positions; of orders so many are shown."""
 
@@ -340,5 +342,6 @@ def retention(trades_kept_days: int, equity_kept_days: int) -> tuple[Kept, ...]:
     return (
         Kept("equity", QUERIES["prune_equity"], equity_kept_days),
         Kept("trades", QUERIES["prune_trades"], trades_kept_days),
+        Kept("exits", QUERIES["prune_exits"], EXITS_KEPT_DAYS),
         Kept("close_requests", QUERIES["prune_close_requests"], CLOSE_REQUESTS_KEPT_DAYS),
     )

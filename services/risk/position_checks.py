@@ -38,9 +38,9 @@ CLOSING_OPPOSITE = "closing_opposite"
 OPPOSITE_IGNORED = "opposite_ignored"
 SYMBOL_BUSY = "symbol_busy"
 
-EXIT_UNDER_WAY_S = 1.0
+EXIT_UNDER_WAY_S = 1
 """How long an entry that a position of ours stands against waits for word of an exit received before it."""
-REVERSAL_S = 3.0
+REVERSAL_S = 3
 """The same for one against the other side whose alert bears a stamp: its exit may be received after it."""
 
 _ONE_POSITION = "one position per symbol"
@@ -67,14 +67,14 @@ def one_position_per_symbol(case: Case, draft: Draft) -> Verdict:
     return _against(found, measured, case, draft)
 
 
-def exit_wait_s(case: Case, reason: str) -> float:
+def exit_wait_s(case: Case, reason: str) -> int:
     """Return how long a refusal for `reason` is worth waiting with: an exit may be about to void it.
 
     Exits go to EXECUTE without passing here, so word of one may come later than the entry that follows it.
     """
     standing = case.book.of_symbol(case.proposal.symbol)
     if reason not in _VOID_AFTER_EXIT or not all(each.is_ours for each in standing):
-        return 0.0
+        return 0
     is_reversal = all(each.side is not case.proposal.side for each in standing)
     return REVERSAL_S if is_reversal and case.proposal.moment.made_at is not None else EXIT_UNDER_WAY_S
 

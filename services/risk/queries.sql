@@ -139,3 +139,9 @@ WITH old AS (
     DELETE FROM reservations USING old WHERE reservations.signal_id = old.signal_id RETURNING true
 )
 SELECT count(*) FROM forgotten
+
+-- name: prune_exits
+WITH forgotten AS (
+    DELETE FROM exits WHERE requested_at < now() - make_interval(days => $1) RETURNING true
+)
+SELECT count(*) FROM forgotten

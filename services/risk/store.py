@@ -23,6 +23,7 @@ from shared.signal_order import Moment, group_of
 
 _QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 _MINUTE = timedelta(seconds=60)
+EXITS_KEPT_DAYS = 1
 EXITS_TOLD = timedelta(seconds=60)
 """For so long an exit may still be closing something; after that the book speaks for itself."""
 _ACCOUNT_FIELDS = Account.__struct_fields__
@@ -178,5 +179,6 @@ def retention(signals_kept_days: int) -> tuple[Kept, ...]:
     """Return what RISK's record keeps for how long."""
     return (
         Kept("decisions", _QUERIES["prune_decisions"], signals_kept_days),
+        Kept("exits", _QUERIES["prune_exits"], EXITS_KEPT_DAYS),
         Kept("reservations", _QUERIES["prune_reservations"], signals_kept_days),
     )

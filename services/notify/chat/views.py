@@ -106,6 +106,7 @@ class ChatViews:
             *self._prices(one),
             say("quantity_leverage", quantity=number(one["quantity"]), leverage=one["leverage"] or DASH),
             say("margin_risk", margin=money(one["margin_usdt"]), risk=money(one.get("risk_usdt"))),
+            *([say("cross_margin")] if one.get("is_isolated") is False else []),
             *self._liquidation(one),
             self._held(one, now),
             say("strategy_signal", strategy=one["strategy"], signal=short_id(one["signal_id"])),

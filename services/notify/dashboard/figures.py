@@ -43,6 +43,8 @@ class Mark:
     mark_price: Decimal | None
     liquidation_price: Decimal | None
     unrealised_usdt: Decimal | None
+    leverage: int | None = None
+    is_isolated: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def marks_of(document: Mapping[str, Any]) -> Mapping[str, Mark]:
             _decimal(each["mark_price"]),
             _decimal(each["liquidation_price"]) or None,  # 0: it cannot be liquidated
             _decimal(each["unrealised_pnl_usdt"]),
+            each.get("leverage"),
+            each.get("is_isolated"),
         )
         for each in document["positions"]
     }

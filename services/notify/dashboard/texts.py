@@ -109,6 +109,7 @@ ENGLISH: Mapping[str, str] = {
     "mode_demo": "The exchange's demo trading: no real money.",
     "mode_live": "LIVE: real money.",
     "mode_paper": "Our own paper exchange: no real money.",
+    "cross": "cross margin",
     "naked": "NAKED for {age}",
     "newest_signals": "Newest signals",
     "no_acts": "Nothing has been done yet",

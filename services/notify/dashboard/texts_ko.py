@@ -101,6 +101,7 @@ KOREAN: Mapping[str, str] = {
     "mode_demo": "거래소 데모 거래: 실제 돈이 아닙니다.",
     "mode_live": "LIVE: 실제 돈입니다.",
     "mode_paper": "자체 모의 거래소: 실제 돈이 아닙니다.",
+    "cross": "교차 증거금",
     "naked": "{age} 동안 무방비",
     "newest_signals": "최신 신호",
     "no_acts": "아직 조작이 없습니다",

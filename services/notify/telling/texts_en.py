@@ -225,6 +225,9 @@ ENGLISH = Language(
     alerts={
         "position_not_closed": "Position could not be closed",
         "books_incomplete": "Books of a trade stay incomplete",
+        "stop_beyond_liquidation": "Stop useless: closed",
+        "position_margin_differs": "Leverage of a position changed",
+        "margin_changed": "Leverage or margin mode changed",
         "stream_silent": "Market data silent",
         "symbols_left_out": "Symbols not watched",
         "symbols_back": "Symbols watched again",
