@@ -17,8 +17,9 @@ from services.execute.order_state import Entry
 from services.execute.venue import MarginSetup, SetupEvent, VenuePosition
 from shared.money import ONE, ZERO, plain
 
+READ_EVERY = timedelta(seconds=5)
 FRESH_FOR = timedelta(seconds=12)
-"""How long what was read is used without reading it again: two rounds of the watch."""
+"""How long what was read is used without reading it again: two rounds of reading may fail."""
 PLAN_TOLERANCE = Decimal("0.98")
 """Liquidation as far away as this share of the plan's is as planned: fills slip, amounts are rounded."""
 
@@ -90,6 +91,12 @@ class MarginMemory:
         self._heard: dict[str, int] = {}
         self._session = 0
         self._is_listening = False
+        self._all_read_at: datetime | None = None
+
+    def is_to_be_read(self, now: datetime) -> bool:
+        """Tell whether all symbols should be read now, so that entries find them known."""
+        is_recent = self._all_read_at is not None and now - self._all_read_at < READ_EVERY
+        return self._is_listening and not is_recent
 
     def listening(self) -> None:
         """Note that the stream is connected: from now on a change would be heard."""
@@ -99,6 +106,7 @@ class MarginMemory:
         """Note that the stream is not connected: nothing is known any more."""
         self._is_listening = False
         self._session += 1
+        self._all_read_at = None
         self._known.clear()
         self._heard.clear()
 
@@ -113,6 +121,12 @@ class MarginMemory:
         for symbol, setup in found.items():
             if self._heard.get(symbol, 0) == begun.heard.get(symbol, 0):
                 self._known[symbol] = _Known(setup, now)
+
+    def note_all(self, found: Mapping[str, MarginSetup], begun: Reading, now: datetime) -> None:
+        """Note a read of all symbols."""
+        self.note(found, begun, now)
+        if begun.session == self._session:
+            self._all_read_at = now
 
     def heard(self, event: SetupEvent) -> None:
         """Note a change that the stream told."""

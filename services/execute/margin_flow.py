@@ -29,7 +29,8 @@ from shared.errors import ExchangeRefused, ExchangeUnavailable, ExecutionUnknown
 from shared.supervision import Failed, attempt
 from shared.values import CloseReason, Severity
 
-WATCH_INTERVAL_S = 5.0
+LOOK_INTERVAL_S = 0.25
+RETRY_S = 5.0
 
 _log = logs.get(__name__)
 
@@ -106,20 +107,23 @@ class MarginFlow:
     # --- changes by others ---
 
     async def watch(self) -> None:
-        """Loop: read how all symbols stand, so that an entry finds it known. Runs on every replica."""
+        """Loop: remember how all symbols stand, so that an entry finds it known. Runs on every replica."""
         while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            if not self._memory.is_to_be_read(self._clock()):
+                continue
             match await attempt(self.read_all()):
                 case Failed(ExchangeUnavailable() | ExchangeRefused() as error):
                     _log.warning("margins_not_read", error=str(error))
+                    await asyncio.sleep(RETRY_S)
                 case Failed(error):
                     raise error
-            await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def read_all(self) -> Mapping[str, MarginSetup]:
         """Read and remember how all symbols stand."""
         begun = self._memory.reading()
         found = await self._venue.margin_setups()
-        self._memory.note(found, begun, self._clock())
+        self._memory.note_all(found, begun, self._clock())
         return found
 
     async def compare(self) -> None:

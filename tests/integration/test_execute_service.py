@@ -8,6 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.execute.reconciliation import protection_ids
 from services.execute.venue import OrderSide
@@ -42,6 +43,12 @@ KILL_DELAYS_S = (0.0, 0.004, 0.012, 0.03)
 
 async def opened(world: World, approved: TradeApproved) -> PositionOpened:
     return await world.hears(approved.signal_id, PositionOpened)
+
+
+def _margins_read() -> float:
+    """Return how often this process has read how all symbols stand."""
+    name, labels = "phoenix_exchange_request_seconds_count", {"operation": "margin_setups"}
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def placed_entries(world: World, approved: TradeApproved) -> int:
@@ -206,11 +213,13 @@ async def test_redis_away_does_not_leave_a_position_naked(world: World, servers:
 
 async def test_order_that_the_exchange_gets_too_late_is_refused(world: World) -> None:
     """P3: the exchange hangs with our order in its socket; when it wakes, recvWindow has passed."""
+    read_before = _margins_read()
     async with world.execute(reconcile_interval_s=Decimal(60), snapshot_interval_s=Decimal(10)):
         first = await world.approve()
         await opened(world, first)
         await world.publisher.send(sent(close_request("make-room", at=utc_now())))
         await world.hears(first.signal_id, PositionClosed)
+        await eventually(lambda: _margins_read() > read_before, what="nothing more is to be asked")
         await world.tick()
         with world.exchange.frozen():
             second = await world.approve()

@@ -249,7 +249,7 @@ KOREAN = Language(
         "books_incomplete": "거래소가 더 이상 기록을 보관하지 않아 이 거래의 손익은 통계에서 빠집니다.",
         "position_not_closed": "포지션을 청산하지 못했습니다. 거래소에서 바로 확인해 주세요.",
         "stop_beyond_liquidation": "손절가에 닿기 전에 강제청산될 포지션이어서 시장가로 청산했습니다.",
-        "position_margin_differs": "레버리지나 증거금 모드가 승인한 값과 다릅니다. 직접 바꾸셨는지 확인해 주세요.",
+        "position_margin_differs": "레버리지나 증거금 모드가 승인과 다릅니다. 직접 바꾸셨는지 확인해 주세요.",
         "margin_changed": "거래소에서 레버리지나 증거금 모드가 바뀌었습니다. 다음 진입 때 다시 설정합니다.",
         "stream_silent": "시세가 들어오지 않아 신규 진입을 하지 않습니다.",
         "symbols_left_out": "이 종목의 신규 진입은 하지 않습니다. 다른 종목은 정상입니다.",

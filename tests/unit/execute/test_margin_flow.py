@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.execute.leverage_manager import FRESH_FOR, MarginMemory, why_stop_is_useless
+from services.execute.leverage_manager import FRESH_FOR, READ_EVERY, MarginMemory, why_stop_is_useless
 from services.execute.order_state import EntryState
 from services.execute.venue import MarginSetup, SetupEvent, VenuePosition
 from shared.models import AlertRaised, OrderEnded, PositionClosed, TradeApproved
@@ -166,6 +166,19 @@ def test_what_was_read_is_known_only_while_the_stream_would_tell_and_not_for_lon
     memory.deaf()
     memory.listening()
     assert memory.fresh(BTC, NOON) is None
+
+
+def test_all_is_read_as_soon_as_the_stream_listens_and_every_few_seconds() -> None:
+    memory = MarginMemory()
+    assert not memory.is_to_be_read(NOON)
+    memory.listening()
+    assert memory.is_to_be_read(NOON)
+    memory.note_all({BTC: ISOLATED_20}, memory.reading(), NOON)
+    assert not memory.is_to_be_read(NOON)
+    assert memory.is_to_be_read(NOON + READ_EVERY)
+    memory.deaf()
+    memory.listening()
+    assert memory.is_to_be_read(NOON)
 
 
 def test_an_answer_older_than_what_was_heard_is_not_remembered() -> None:
