@@ -102,7 +102,7 @@ def _position(position: VenuePosition, algos: Sequence[AlgoReport]) -> ForeignPo
         entry_price=position.entry_price,
         mark_price=position.mark_price,
         liquidation_price=position.liquidation_price,
-        leverage=position.setup.leverage,
+        leverage=position.leverage,
         margin_usdt=position.margin_usdt,
         unrealised_pnl_usdt=position.unrealised_pnl_usdt,
         has_stop=bool(stops),

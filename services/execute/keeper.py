@@ -20,7 +20,7 @@ from services.execute.order_state import MAY_HAVE_POSITION, Entry
 from services.execute.reconciliation import CorrectionKind, protection_ids
 from services.execute.store import ExecuteStore
 from services.execute.user_stream import Gap, UserStream
-from services.execute.venue import AlgoReport, SetupEvent, VenuePosition
+from services.execute.venue import AlgoReport, MarginSetup, SetupEvent, VenuePosition
 from services.execute.venue_rows import Rows
 from shared import lease, logs
 from shared.codec import envelop
@@ -202,6 +202,7 @@ def _as_booked(entry: Entry) -> VenuePosition:
         margin_usdt=entry.approval.sizing.margin_usdt * share,
         notional_usdt=entry.filled_quantity * entry.entry_price,
         unrealised_pnl_usdt=ZERO,
+        setup=MarginSetup(is_isolated=True, leverage=entry.approval.sizing.leverage),
     )
 
 
@@ -240,8 +241,8 @@ def _snapshot_position(
         entry_price=position.entry_price,
         mark_price=position.mark_price,
         liquidation_price=position.liquidation_price,
-        leverage=position.setup.leverage,
-        is_isolated=position.setup.is_isolated,
+        leverage=position.leverage,
+        is_isolated=position.is_isolated,
         margin_usdt=position.margin_usdt,
         unrealised_pnl_usdt=position.unrealised_pnl_usdt,
         stop_price=None if entry is None else stops.get(protection_ids(entry, installation)[0]),

@@ -197,6 +197,8 @@ class MarginFlow:
 
     async def _report_other_setup(self, entry: Entry, held: VenuePosition) -> None:
         wanted = _wanted(entry)
+        if held.setup is None:
+            return
         if held.setup == wanted:
             self._reported.pop(entry.symbol, None)
             return

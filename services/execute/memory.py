@@ -36,6 +36,7 @@ from shared.money import ZERO
 from shared.signal_order import Moment, group_of, is_after_exit
 from shared.values import CloseReason, TradingState
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 class MemoryEntries(MemoryBooks):
     """Entries, orders, fills and the trading state in dictionaries; implements `KeepsEntries`."""
@@ -159,11 +160,11 @@ class MemoryEntries(MemoryBooks):
         moment = moment_of_exit(request)
         strategy, made_at = group_of(moment)
         key = request.symbol or EVERY_SYMBOL, strategy
-        known = self.exits.get(key, moment)
+        known = self.exits.get(key, msgspec.structs.replace(moment, received_at=NEVER))
         stamps = [each for each in (made_at, known.made_at) if each is not None and strategy]
         self.exits[key] = Moment(
             strategy=strategy,
-            received_at=max(moment.received_at, known.received_at),
+            received_at=max(min(moment.received_at, self._clock()), known.received_at),
             made_at=max(stamps, default=None),
         )
 

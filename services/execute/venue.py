@@ -105,6 +105,18 @@ class VenuePosition(Value, frozen=True, kw_only=True):
     unrealised_pnl_usdt: Decimal
     setup: MarginSetup | None  # None: the exchange's answer did not say
 
+    @property
+    def leverage(self) -> int:
+        """As the exchange says, else what the margin tells of."""
+        if self.setup is not None:
+            return self.setup.leverage
+        return 1 if self.margin_usdt <= ZERO else max(1, round(self.notional_usdt / self.margin_usdt))
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether its own margin is all that it can lose; so it is opened, unless the exchange says other."""
+        return self.setup is None or self.setup.is_isolated
+
 
 class VenueCharges(Value, frozen=True, kw_only=True):
     """What a position cost or earned besides its trades; funding paid is negative, fees are positive."""

@@ -153,7 +153,7 @@ class RiskFlow:
                 made = self._decided(each, seen, now)
                 if self._is_to_wait(each, made, seen, now):
                     undecided.append(each.event_id)
-                    told = await self._meanwhile(tx, each, made, seen) if closes is None else []
+                    told = [] if closes else await self._meanwhile(tx, each, made, seen, now)
                     answers[each.event_id] = Answer(told, is_final=False)
                     continue
                 decided.append(made)
@@ -183,10 +183,10 @@ class RiskFlow:
             await self._store.forget_closings(tx, [each.proposal.signal.signal_id for each in decided])
 
     async def _meanwhile(
-        self, tx: Transaction, asked: Asked, made: Decided, loaded: Loaded
+        self, tx: Transaction, asked: Asked, made: Decided, loaded: Loaded, now: datetime
     ) -> list[Envelope]:
         """Close at once what the signal speaks against: only its entry waits. What that was is remembered."""
-        told = announcements.closing(made.proposal, made.decision, asked.event_id, self._clock())
+        told = announcements.closing(made.proposal, made.decision, asked.event_id, now)
         if told:
             [standing] = loaded.book.of_symbol(made.proposal.symbol)
             await self._store.record_closing(tx, made.proposal.signal.signal_id, standing.signal_id)

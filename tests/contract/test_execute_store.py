@@ -474,7 +474,7 @@ async def test_first_reason_of_a_close_keeps_its_words(store: Any) -> None:
 async def test_an_exit_of_the_same_chart_is_ordered_by_its_stamp(
     store: Any, strategy: str, made_s: float | None, received_s: float, claimed: bool
 ) -> None:
-    now = utc_now()
+    now = utc_now() - timedelta(seconds=20)
     entry = await inserted(store, fresh(signal_made_at=now, signal_received_at=now))
     made_at = None if made_s is None else now + timedelta(seconds=made_s)
     received_at = now + timedelta(seconds=received_s)
@@ -487,3 +487,9 @@ async def test_an_exit_of_the_same_chart_is_ordered_by_its_stamp(
     )
     assert await store.is_superseded(entry.signal_id) is not claimed
     assert (await store.claim(entry.signal_id, None) is not None) is claimed
+
+
+async def test_an_exit_of_a_clock_that_is_ahead_does_not_void_the_entries_to_come(store: Any) -> None:
+    await store.record_exit(close_request(symbol="BTCUSDT", at=utc_now() + timedelta(hours=1)))
+    entry = await inserted(store, fresh(signal_received_at=utc_now() + timedelta(seconds=1)))
+    assert await store.claim(entry.signal_id, None) is not None

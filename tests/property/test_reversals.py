@@ -31,8 +31,8 @@ from shared.models import (
 )
 from shared.signal_order import made_at
 from shared.values import Action, CloseReason, Signal
+from tests.twins.book import MemoryBook
 from tests.twins.execution import Process, World
-from tests.twins.risk import MemoryBook
 from tests.unit.execute.builders import BTC, NOON, sent
 from tests.unit.risk.builders import account, analysed, seconds, signal, tick
 
@@ -75,8 +75,10 @@ class Simulation:
             market_data_age_max_s=Decimal(600),
             account_data_age_max_s=Decimal(600),
         )
-        book = MemoryBook(account(snapshot_taken_at=NOON, day=NOON.date()))
-        self.risk = RiskFlow(book, self, Outbox(self._from_risk), limits, self.clock, self.sleep)
+        book = MemoryBook(self.clock)
+        book.account = account(snapshot_taken_at=NOON, day=NOON.date())
+        sent_by_risk = Outbox(self._from_risk)
+        self.risk = RiskFlow(book, self, sent_by_risk, limits, self.clock, sleep=self.sleep)
 
     async def view(self, symbol: str, beside: Any, now: datetime) -> Market:
         known = await self.world.market.instrument(symbol)

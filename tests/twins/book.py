@@ -12,22 +12,26 @@ import msgspec
 
 from services.risk.account import Account
 from services.risk.ports import Decided, Loaded
-from services.risk.position_manager import Book, Reservation, ReservationState
+from services.risk.position_manager import Book, Exit, Reservation, ReservationState
 from services.risk.profiles import Limits
 from services.risk.proposal import Market
+from services.risk.store import EXITS_TOLD
 from shared.clock import Clock
 from shared.models import Envelope
+from shared.signal_order import Moment
 from tests.unit.risk.builders import instrument, market, tick
 
 
 class MemoryBook:
-    """Account, reservations and decisions."""
+    """Account, reservations, exits and decisions."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self.account = Account()
         self.reservations: dict[str, Reservation] = {}
+        self.exits: list[Exit] = []
+        self.closings: dict[str, str] = {}
         self.decided: dict[str, Decided] = {}
         self.handled: set[tuple[str, str]] = set()
 
@@ -41,9 +45,26 @@ class MemoryBook:
         self.handled.add((queue, event_id))
         return is_first
 
-    async def take(self, tx: None, queue: str, proposed: Sequence[tuple[str, str]]) -> set[str]:
+    async def take(self, tx: None, queue: str, proposed: Sequence[tuple[str, str]]) -> dict[str, str | None]:
         fresh = [each for each in proposed if await self.first_time(tx, queue, each[0])]
-        return {event_id for event_id, signal_id in fresh if signal_id not in self.decided}
+        return {
+            event_id: self.closings.get(signal_id)
+            for event_id, signal_id in fresh
+            if signal_id not in self.decided
+        }
+
+    async def give_back(self, tx: None, queue: str, event_ids: Sequence[str]) -> None:
+        self.handled -= {(queue, each) for each in event_ids}
+
+    async def record_closing(self, tx: None, signal_id: str, closes: str) -> None:
+        self.closings[signal_id] = closes
+
+    async def forget_closings(self, tx: None, signal_ids: Sequence[str]) -> None:
+        for each in signal_ids:
+            self.closings.pop(each, None)
+
+    async def record_exit(self, symbol: str, moment: Moment) -> None:
+        self.exits.append(Exit(symbol=symbol, moment=moment))
 
     async def lock(self, tx: None) -> tuple[Account, datetime]:
         return self.account, self._clock()
@@ -64,6 +85,7 @@ class MemoryBook:
         book = Book(
             account=account,
             reservations=kept,
+            exits=tuple(each for each in self.exits if each.moment.received_at > now - EXITS_TOLD),
             entries_today=sum(each.reserved_at >= today for each in ours),
             entries_last_minute=sum(each.reserved_at >= now - timedelta(minutes=1) for each in ours),
         )

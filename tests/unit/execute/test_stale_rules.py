@@ -128,7 +128,7 @@ async def test_leverage_that_the_position_is_too_large_for_is_read_again_first()
     await enter(world, approved)
     assert state_of(world, approved) is EntryState.PROTECTED
     [held] = await world.exchange.positions(BTC)
-    assert held.setup.leverage == 20
+    assert held.leverage == 20
 
 
 async def test_protection_after_a_renewal_uses_the_renewed_tick() -> None:
