@@ -50,7 +50,7 @@ WHAT_WE_DO: Mapping[ErrorKind, tuple[str, str]] = {
         "waits for the ban to end, then goes first",
     ),
     ErrorKind.STALE_RULES: (
-        "ends as failed(exchange_refused)",
+        "the symbol's rules are read again and it is sent once more, else failed(exchange_refused)",
         "the symbol's rules are read again, then tried in another form",
     ),
     ErrorKind.CLOCK_SKEW: ("ends as failed(clock_skew)", "the clock is measured, then tried again"),

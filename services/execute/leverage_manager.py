@@ -66,8 +66,8 @@ def why_stop_is_useless(entry: Entry, held: VenuePosition) -> str | None:
     if stop_way <= way * (ONE - entry.approval.liquidation_buffer):
         return None
     return (
-        f"{entry.symbol} stands at {held.setup or 'unknown leverage'} on the exchange and would be liquidated at "
-        f"{plain(held.liquidation_price)}, before its stop at {plain(stop_price)} protects it"
+        f"{entry.symbol} stands at {held.setup or 'unknown leverage'} on the exchange and would be "
+        f"liquidated at {plain(held.liquidation_price)}, before its stop at {plain(stop_price)} protects it"
     )
 
 
