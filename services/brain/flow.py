@@ -167,9 +167,8 @@ class BrainFlow:
 
         EXECUTE compares receipts when it claims an entry; those of a late alert are in the wrong order.
         """
-        if signal.alert_time is None:
-            return False
-        return await self._records.is_superseded(signal, born_at(signal))
+        stamp = made_at(signal)
+        return stamp is not None and await self._records.is_superseded(signal, stamp)
 
     async def _record(
         self, tx: object, signal: Signal, answer: Message, told: tuple[Envelope, Envelope]

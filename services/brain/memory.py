@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from services.brain.outcomes import ClosedTrade, Outcome, PositionChange
 from services.brain.ports import Overdue
+from shared import signal_order
 from shared.clock import Clock
 from shared.models import Envelope
 from shared.values import Action, Analysis, Signal
@@ -93,10 +94,10 @@ class MemoryRecords:
         """Record an accepted signal; one that is there already stays as it was."""
         _put_new(tx, self.signals, signal.signal_id, (signal, analysis, self._clock()))
 
-    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
-        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`."""
+    async def is_superseded(self, signal: Signal, made_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `made_at`."""
         return any(
-            exit_.alert_time is not None and min(exit_.alert_time, exit_.received_at) > born_at
+            (stamp := signal_order.made_at(exit_)) is not None and stamp > made_at
             for exit_, _, _ in self.signals.values()
             if exit_.action is Action.EXIT
             and (exit_.symbol, exit_.strategy) == (signal.symbol, signal.strategy)

@@ -68,8 +68,8 @@ class RecordsSignals(Protocol):
         """Book a closed trade, once."""
         ...
 
-    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
-        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`, by the time in
+    async def is_superseded(self, signal: Signal, made_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `made_at`, by the time in
         its alert; one that names none supersedes nothing.
         """
         ...

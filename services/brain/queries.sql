@@ -22,12 +22,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT DO NOTHING
 
 -- name: is_superseded
--- By the alerts' own times, which have whole seconds: an exit of the same second is the first half of a reversal. The
--- receipt only narrows the search; it is later than the alert, give or take a clock.
+-- By the alerts' own stamps, which have whole seconds: an exit of the same second is the first half of a reversal. The
+-- receipt narrows the search, and tells the stamps of wrong clocks (`signal_order`).
 SELECT EXISTS (
     SELECT FROM signals
     WHERE symbol = $1 AND strategy = $2 AND action = 'exit' AND received_at > $3::timestamptz - interval '1 minute'
-      AND alert_time IS NOT NULL AND least(alert_time, received_at) > $3
+      AND alert_time > $3 AND alert_time <= received_at + make_interval(secs => $4)
 )
 
 -- name: tell

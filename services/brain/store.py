@@ -18,6 +18,7 @@ from shared.database import Connection, Database, jsonb, load_queries
 from shared.models import Envelope
 from shared.parking import UNKNOWN_SYMBOL
 from shared.retention import Kept
+from shared.signal_order import AHEAD_S_MAX
 from shared.values import Analysis, Origin, OutcomeKind, Signal
 
 STORY_MESSAGES_MAX = 1_000
@@ -73,10 +74,12 @@ class BrainStore:
             analysis,
         )
 
-    async def is_superseded(self, signal: Signal, born_at: datetime) -> bool:
-        """Tell whether an exit of the signal's strategy and symbol was made after `born_at`."""
+    async def is_superseded(self, signal: Signal, made_at: datetime) -> bool:
+        """Tell whether an exit of the signal's strategy and symbol was made after `made_at`."""
         return bool(
-            await self._database.fetch_value(_SQL["is_superseded"], signal.symbol, signal.strategy, born_at)
+            await self._database.fetch_value(
+                _SQL["is_superseded"], signal.symbol, signal.strategy, made_at, AHEAD_S_MAX
+            )
         )
 
     async def tell(self, tx: Connection, told: Sequence[tuple[str, Envelope]]) -> None:

@@ -38,6 +38,7 @@ from shared.values import CloseReason, TradingState
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
+
 class MemoryEntries(MemoryBooks):
     """Entries, orders, fills and the trading state in dictionaries; implements `KeepsEntries`."""
 

@@ -40,7 +40,8 @@ def free_balance(case: Case, draft: Draft) -> Verdict:
 def _free_usdt(case: Case, draft: Draft) -> Decimal:
     free = (case.account.available_usdt or ZERO) - book_beside(case, draft).unseen_cost_usdt()
     if draft.closes_opposite:  # closing it frees its margin, less at most what it can lose at its stop
-        freed = (each.margin_usdt - each.risk_usdt for each in case.book.of_symbol(case.proposal.symbol))
+        gone = case.book.of_symbol(case.proposal.symbol)
+        freed = (each.margin_usdt - each.risk_usdt for each in gone if case.book.is_reported(each))
         free += sum((max(each, ZERO) for each in freed), ZERO)
     return free
 

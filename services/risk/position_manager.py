@@ -129,15 +129,19 @@ class Book(Value, frozen=True, kw_only=True):
         """Return margins and entry fees that the reported free balance does not know of: held, or opened
         since.
         """
-        reported_at = self.account.snapshot_taken_at
         return sum(
             (
                 each.margin_usdt + each.notional_usdt * TAKER_FEE_RATE
                 for each in self.live()
-                if each.snapshot_at is None or reported_at is None or each.snapshot_at < reported_at
+                if not self.is_reported(each)
             ),
             ZERO,
         )
+
+    def is_reported(self, reservation: Reservation) -> bool:
+        """Tell whether the reported free balance knows of this reservation's margin."""
+        reported_at, seen_at = self.account.snapshot_taken_at, reservation.snapshot_at
+        return seen_at is not None and reported_at is not None and seen_at >= reported_at
 
 
 def is_ahead(moment: datetime, now: datetime) -> bool:

@@ -459,6 +459,8 @@ async def test_first_reason_of_a_close_keeps_its_words(store: Any) -> None:
         closing = await store.record_closing(tx, entry, CloseReason.UNPROTECTED, None, "refused (-4130)")
     assert closing is not None
     assert closing.close_detail == "refused (-4130)"
+
+
 @pytest.mark.parametrize(
     ("strategy", "made_s", "received_s", "claimed"),
     [

@@ -143,8 +143,7 @@ async def test_exit_supersedes_the_entries_of_its_strategy_and_symbol_that_were_
     assert not await superseded(0, strategy="another")
     assert not await superseded(0, symbol="ETHUSDT")
     assert not await superseded(0, symbol="BNBUSDT")
-    assert await superseded(2, symbol="ADAUSDT")
-    assert not await superseded(3, symbol="ADAUSDT")
+    assert not await superseded(0, symbol="ADAUSDT")
 
 
 def change(version: int, *, is_open: bool) -> PositionChange:

@@ -94,7 +94,7 @@ AN_EXIT = {"action": Action.EXIT, "received_at": NOON + timedelta(seconds=2)}
 
 @pytest.mark.parametrize(
     ("entry_made_s", "exit_made_s", "superseded"),
-    [(0, 1, True), (0, 0, False), (1, 0, False), (None, 1, False), (0, None, False), (0, 3_600, True)],
+    [(0, 1, True), (0, 0, False), (1, 0, False), (None, 1, False), (0, None, False), (0, 3_600, False)],
 )
 async def test_entry_that_was_made_before_an_exit_and_came_after_it_is_not_traded(
     entry_made_s: int | None, exit_made_s: int | None, superseded: bool

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from services.risk.limits import Decision, decide
-from services.risk.position_manager import Reservation
+from services.risk.position_manager import Exit, Reservation
 from services.risk.profiles import OnOpposite
+from shared.signal_order import Moment
 from shared.values import CheckResult, OutcomeKind, Side, Sizing
 from tests.unit.risk.builders import (
     ADA_BRACKETS,
@@ -29,6 +30,7 @@ from tests.unit.risk.builders import (
 )
 
 MINE = reservation("sig-0", "BTCUSDT", quantity=D("0.01"))
+NOON_BEFORE = NOW - seconds(1)
 OPPOSITE = msgspec.structs.replace(MINE, side=Side.SHORT)
 
 
@@ -88,6 +90,50 @@ def test_reverse_may_spend_what_closing_the_opposite_position_surely_frees() -> 
     sizing = sized(decision)
     assert sizing.margin_usdt + sizing.notional_usdt * D("0.0005") <= D(300)
     assert found(decision.checks, "free_balance").result is CheckResult.RESIZE
+
+
+def exit_at(at_s: float, made_s: float | None = None, symbol: str = "BTCUSDT") -> Exit:
+    made = None if made_s is None else NOON_BEFORE + seconds(made_s)
+    return Exit(
+        symbol=symbol, moment=Moment(strategy="trend", received_at=NOON_BEFORE + seconds(at_s), made_at=made)
+    )
+
+
+@pytest.mark.parametrize("policy", list(OnOpposite))
+@pytest.mark.parametrize("standing", [MINE, OPPOSITE, held("sig-0", "BTCUSDT")])
+def test_what_an_exit_closes_that_came_before_the_signal_counts_as_gone(
+    policy: OnOpposite, standing: Reservation
+) -> None:
+    book_ = book(standing, exits=(exit_at(0.5),))
+    decision = decide(case(book_=book_, limits_=limits(on_opposite=policy)))
+    assert decision.is_approved
+    assert decision.closes_opposite
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        exit_at(1.5),  # after the signal
+        exit_at(-900),  # before the position
+        exit_at(0.5, symbol="ETHUSDT"),
+    ],
+)
+def test_another_exit_changes_nothing(leave: Exit) -> None:
+    decision = decide(case(book_=book(OPPOSITE, exits=(leave,))))
+    assert decision.reason == "closing_opposite"
+
+
+def test_a_strangers_position_is_closed_by_no_exit() -> None:
+    strange = msgspec.structs.replace(OPPOSITE, signal_id="external:BTCUSDT", is_ours=False)
+    assert decide(case(book_=book(strange, exits=(exit_at(0.5),)))).reason == "symbol_busy"
+
+
+def test_margin_that_is_only_promised_is_not_freed_by_closing() -> None:
+    """P5: the reported free balance does not know of it yet."""
+    standing = held("sig-0", "BTCUSDT", side=Side.SHORT, margin_usdt=D(500), risk_usdt=D(200))
+    poor = account(available_usdt=D(0))
+    decision = decide(case(book_=book(standing, account_=poor, exits=(exit_at(0.5),))))
+    assert decision.reason == "free_balance"
 
 
 # --- size ---
