@@ -164,7 +164,7 @@ def _of_services(situation: Situation) -> Iterator[Reason]:
             for what, answer in (found.get("dependencies") or {}).items()
             if answer != "ok"
         ]
-        detail = ("; ".join(wrong) or "-")[:DETAIL_CHARS_MAX]
+        detail = _detail("; ".join(wrong))
         weight = Weight.BLOCK if service in NEEDED_FOR_ENTRIES else Weight.NOTE
         yield Reason("service_not_ready", weight, {"service": service.upper(), "detail": detail})
     for service in NEEDED_FOR_ENTRIES:
@@ -192,8 +192,12 @@ def _is_ready(situation: Situation, service: str) -> bool:
 
 
 def _not_known(what: str, situation: Situation) -> Reason:
-    detail = situation.faults.get(what) or "-"
-    return Reason(f"{what}_unknown", Weight.UNKNOWN, {"detail": detail[:DETAIL_CHARS_MAX]})
+    return Reason(f"{what}_unknown", Weight.UNKNOWN, {"detail": _detail(situation.faults.get(what) or "")})
+
+
+def _detail(text: str) -> str:
+    """Return what a service said, to stand within a sentence."""
+    return text[:DETAIL_CHARS_MAX].rstrip(". ") or "-"
 
 
 def _named(symbols: Sequence[str]) -> str:

@@ -29,8 +29,8 @@ class NotifySettings(Settings):
     )
     telegram_chat_id: str | None = Field(
         None,
-        description="Chats the bot writes to, comma-separated: numbers (negative for groups) or @channel;"
-        " `warning:` or `critical:` before one tells it no less than that.",
+        description="Chats the bot writes to, comma-separated: numbers (negative for groups) or @channel,"
+        " `/topic` after a group with topics; `warning:` or `critical:` before one tells it no less.",
     )
     channels: SecretStr = Field(
         SecretStr(""),

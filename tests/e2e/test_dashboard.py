@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from tests.e2e.browser import PHONE, Looker, chromium, looking
+from tests.e2e.conftest import MANY
 from tests.e2e.phoenix import Phoenix
 
 MARKUP = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\'"--'
@@ -166,3 +168,113 @@ async def test_logging_out_ends_the_other_window_too(desk: Looker, browser: Brow
 
     await expect(other.get_by_role("button", name="Log in")).to_be_visible()
     await other.close()
+
+
+LONG = "mean-reversion-with-trend-filter-and-volume-confirmation-v2-1h"
+"""61 characters, as strategies are called."""
+PUSHED_OUT = """() => {
+    const width = document.documentElement.clientWidth;
+    const cut = each => each.scrollWidth > each.clientWidth + 1;
+    const outside = [...document.querySelectorAll("main *")].filter(each => {
+        const box = each.getBoundingClientRect();
+        const isOut = box.width > 0 && (box.right > width + 1 || box.left < -1);
+        return isOut && !each.closest("svg, canvas, .chart");
+    });
+    const clipped = [...document.querySelectorAll("main td, main th, main small, main b, main span")].filter(
+        each => ["hidden", "clip"].includes(getComputedStyle(each).overflowX) && cut(each)
+            && !each.classList.contains("visually-hidden"));
+    const named = each => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;
+    return [...outside, ...clipped].map(named);
+}"""
+"""What of a page lies outside of the window, or does not fit into its own box and is cut."""
+
+
+@asynccontextmanager
+async def _by_hand(phoenix: Phoenix, side: str) -> AsyncIterator[None]:
+    """Hold a position that Phoenix did not open."""
+    order = {"symbol": "XRPUSDT", "side": side, "quantity": "1000"}
+    await phoenix.admin("hand/order", order)
+    try:
+        yield
+    finally:
+        await phoenix.admin("hand/order", order | {"side": "SELL" if side == "BUY" else "BUY"})
+
+
+WIDTHS = (1024, 1440, 2560, PHONE["width"])
+
+
+async def test_no_long_name_pushes_anything_off_the_screen(browser: Browser, phoenix: Phoenix) -> None:
+    """U3: a name of 61 characters pushed Protection, Age and Close off the screen at 1440 and 2560."""
+    await phoenix.outcome(await phoenix.alert("BTCUSDT", "buy", strategy=LONG))
+    await phoenix.alert("ETHUSDT", "buy", strategy=LONG, confidence=0.3)
+    async with _by_hand(phoenix, "BUY"):
+        await _look_at_every_width(browser, phoenix)
+
+
+async def _look_at_every_width(browser: Browser, phoenix: Phoenix) -> None:
+    for width in WIDTHS:
+        size: ViewportSize = {"width": width, "height": 900}
+        async with looking(browser, phoenix.system.url("notify"), viewport=size) as looker:
+            await looker.log_in("operator", _password(phoenix, "operator"))
+            await expect(looker.page.locator("#foreign-XRPUSDT-long")).to_contain_text("NO STOP")
+            close = await looker.page.get_by_role("button", name="Close BTCUSDT").bounding_box()
+            assert close is not None
+            assert 0 <= close["x"] <= close["x"] + close["width"] <= width
+            assert await looker.page.evaluate(PUSHED_OUT) == [], f"overview at {width}"
+            for page in ("signals", "chart?symbol=BTCUSDT", "risk", "system"):
+                await looker.go(f"/dashboard/{page}")
+                await expect(looker.page.locator("#state")).to_be_visible()
+                assert await looker.page.evaluate(PUSHED_OUT) == [], f"{page} at {width}"
+            assert looker.faults == []
+
+
+async def test_what_is_not_ours_is_shown_everywhere_and_spared_out_loud(
+    desk: Looker, phoenix: Phoenix
+) -> None:
+    """U1: a position opened outside Phoenix was hidden."""
+    async with _by_hand(phoenix, "SELL"):
+        row = desk.page.locator("#foreign-XRPUSDT-short")
+        await expect(row).to_contain_text("not ours")
+        await expect(row).to_contain_text("NO STOP")
+        await expect(desk.page.locator("#reasons")).to_contain_text("Not ours and without a stop: XRPUSDT")
+        await desk.page.get_by_role("button", name="Close all").click()
+        await expect(desk.page.locator("#dialog")).to_contain_text(
+            "Not touched, because not ours: XRPUSDT short 1000"
+        )
+        await desk.page.locator("#dialog").get_by_role("button", name="Cancel").click()
+        await desk.go("/dashboard/chart?symbol=XRPUSDT")
+        await expect(desk.page.locator("#part-holding")).to_contain_text("not ours")
+        assert "Not ours" in await phoenix.cli("positions")
+
+
+async def test_the_headline_is_not_green_while_entries_are_refused_or_execute_is_away(
+    desk: Looker, phoenix: Phoenix
+) -> None:
+    """U2: green "ACTIVE: entries and exits are traded" whatever refused them."""
+    await phoenix.outcome(await phoenix.alert("BTCUSDT", "buy"))
+    await phoenix.update_risk(limits={"entries_per_day_max": 1})
+    try:
+        await expect(desk.page.locator("#state")).to_contain_text("NO ENTRIES")
+        await expect(desk.page.locator("#reasons")).to_contain_text("the limit is below 1")
+        assert "No new entries are traded" in await phoenix.cli("status")
+    finally:
+        await phoenix.update_risk(limits={"entries_per_day_max": MANY})
+    await expect(desk.page.locator("#state")).to_contain_text("ACTIVE")
+
+
+async def test_a_signal_shows_what_became_of_it(desk: Looker, phoenix: Phoenix) -> None:
+    """U4: a closed trade stayed green, "opened"."""
+    opened = await phoenix.alert("BTCUSDT", "buy", strategy="t")
+    await phoenix.outcome(opened)
+    await desk.go("/dashboard/signals")
+    row = desk.page.locator(f"#signal-{opened}")
+    await expect(row).to_contain_text("open")
+    closing = await phoenix.alert("BTCUSDT", "close", strategy="t")
+    await phoenix.outcome(closing)
+    result = re.compile(r"closed [+−][\d.,]+")
+    await expect(row).to_contain_text(result)
+    await expect(desk.page.locator(f"#signal-{closing}")).to_contain_text(result)
+    await desk.go(f"/dashboard/signals/{opened}")
+    await expect(desk.page.locator(".story li").last).to_contain_text("The position closed")
+    await desk.go(f"/dashboard/signals/{closing}")
+    await expect(desk.page.locator(".story")).to_contain_text("It closed BTCUSDT")
