@@ -61,8 +61,8 @@ async def test_an_alert_becomes_a_position_without_a_reload_and_is_closed(
     await expect(dialog).to_contain_text(re.compile(r"Result as things stand: [+−][\d,.]+ USDT"))
     await dialog.get_by_role("button", name="Close ETHUSDT").click()
 
-    await expect(desk.page.locator("#toasts")).to_contain_text("Asked for: Close ETHUSDT")
-    await expect(desk.page.locator("#last-act")).to_contain_text("Asked for: Close ETHUSDT")
+    await expect(desk.page.locator("#toasts")).to_contain_text(re.compile(r"Done: Close ETHUSDT. Net .*USDT"))
+    await expect(desk.page.locator("#last-act")).to_contain_text("Done: Close ETHUSDT")
     await expect(row).to_have_count(0)
 
 
