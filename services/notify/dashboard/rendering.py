@@ -17,10 +17,12 @@ from services.notify.dashboard.assets import Assets
 from services.notify.dashboard.sources import Sources
 from services.notify.dashboard.texts import translator
 from services.notify.dashboard.views import Page, View
+from services.notify.telling.languages import LANGUAGES
 from shared import logs
 from shared.clock import Clock
 from shared.errors import DatabaseUnavailable
 from shared.supervision import Done, Failed, attempt
+from shared.wording import DASH
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -56,6 +58,7 @@ class Rendering:
             tone=numerals.tone,
             decimal=_decimal,
             measure=_measure,
+            reason=_reason,
         )
 
     def html(self, template: str, language: str, **values: Any) -> str:
@@ -148,6 +151,11 @@ class _Looks(dict[str, Any]):
 
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _reason(name: str | None, language: str) -> str:
+    """Return a reason in words."""
+    return LANGUAGES[language].reason(name) if name else DASH
 
 
 def _measure(value: Decimal, unit: str) -> str:

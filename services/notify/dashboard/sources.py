@@ -31,6 +31,8 @@ from shared.supervision import Done, Failed, attempt, within
 T = TypeVar("T")
 
 ASK_TIMEOUT_S = 4.0
+READY_TIMEOUT_S = 3.0
+"""Below `ASK_TIMEOUT_S`: of several services each is asked for itself."""
 FRESH_S = 5.0
 """What is older is marked with its age."""
 TRUSTED_S = 15.0
@@ -227,8 +229,19 @@ class Sources:
         )
 
     async def _ask_readiness(self) -> Mapping[str, Mapping[str, Any]]:
-        found = await asyncio.gather(*(self._services.readiness(name) for name in SERVICES))
+        found = await asyncio.gather(*(self._ready(name) for name in SERVICES))
         return dict(zip(SERVICES, found, strict=True))
+
+    async def _ready(self, name: str) -> Mapping[str, Any]:
+        """Return a service's readiness; one that hangs is named, and does not hide the others."""
+        match await attempt(within(READY_TIMEOUT_S, self._services.readiness(name))):
+            case Done(found):
+                return found
+            case Failed():
+                return {
+                    "ready": False,
+                    "dependencies": {"process": f"no answer within {READY_TIMEOUT_S:g} s"},
+                }
 
     async def _ask_queues(self) -> Sequence[QueueLine]:
         if self._management_url is None:
