@@ -34,4 +34,5 @@ RISK_STATUS = {
     ],
     "reservations": [],
     "findings": [],
+    "entries_blocked_by": [],
 }

@@ -50,6 +50,10 @@ class ServicesServer:
             return web.json_response({"positions": self.positions})
         if request.path == "/status":
             return web.json_response(RISK_STATUS)
+        if request.path == "/ready":
+            return web.json_response({"ready": True, "dependencies": {}})
+        if request.path == "/alarms":
+            return web.json_response({"alarms": []})
         return web.json_response({"detail": "not known"}, status=404)
 
 
