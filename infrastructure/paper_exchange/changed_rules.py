@@ -44,7 +44,7 @@ class ChangedRules:
 
     def shown(self, exchange_info: Payload) -> Payload:
         """Return exchangeInfo with the changed rules."""
-        changed = {order.symbol: order for order in self._orders()}
+        changed = {order.symbol: order for order in self._orders() if order.shown is not False}
         rows = [
             _changed(row, changed[row["symbol"]]) if row["symbol"] in changed else row
             for row in exchange_info["symbols"]

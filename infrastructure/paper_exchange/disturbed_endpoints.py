@@ -21,6 +21,8 @@ from infrastructure.paper_exchange.venue import Venue
 
 _LOG = structlog.get_logger()
 _PARTIAL = frozenset({FaultKind.PARTIAL_FILL})
+_SHORT = frozenset({FaultKind.SHORT_PAGE})
+_FEE_ASSET = frozenset({FaultKind.FEE_ASSET})
 
 
 class _Veiled(NamedTuple):
@@ -98,7 +100,10 @@ class DisturbedEndpoints(AccountEndpoints):
 
     def user_trades(self, params: Params) -> list[Payload]:
         """GET userTrades; a fill's role is that of its order."""
-        rows = super().user_trades(params)
+        rows = self._half("user_trades", params, super().user_trades(params))
+        fault = self._faults.strike(_FEE_ASSET, Seen("user_trades", "", params.get("symbol", "")))
+        if fault is not None:
+            rows = [row | {"commissionAsset": fault.order.asset} for row in rows]
         if not self._faults.has(FaultKind.HIDDEN_FILL):
             return rows
         orders = [*self._state.open_orders.values(), *self._state.done_orders.get(params["symbol"], [])]
@@ -108,6 +113,16 @@ class DisturbedEndpoints(AccountEndpoints):
             for row in rows
             if not self._hides(_FILL, row, "user_trades", client_ids.get(row["orderId"], ""))
         ]
+
+    def income(self, params: Params) -> list[Payload]:
+        """GET income."""
+        return self._half("income", params, super().income(params))
+
+    def _half(self, operation: str, params: Params, rows: list[Payload]) -> list[Payload]:
+        if not self._faults.has(FaultKind.SHORT_PAGE):
+            return rows
+        fault = self._faults.strike(_SHORT, Seen(operation, "", params.get("symbol", "")))
+        return rows if fault is None else rows[: len(rows) // 2]
 
     def _found(self, body: Payload, what: _Veiled, operation: str) -> Payload:
         if self._faults.has(what.kind) and self._hides(what, body, operation, body[what.client_id]):

@@ -13,6 +13,7 @@ ORDER_OPERATIONS = frozenset({"place_order", "place_algo"})
 ORDER_READS = frozenset({"order", "open_order", "open_orders", "all_orders"})
 ALGO_READS = frozenset({"algo", "open_algos", "all_algos"})
 FILL_READS = frozenset({"user_trades"})
+HISTORY_READS = FILL_READS | {"income"}
 USER_EVENTS = frozenset({"ORDER_TRADE_UPDATE", "ALGO_UPDATE", "ACCOUNT_UPDATE", "ACCOUNT_CONFIG_UPDATE"})
 
 
@@ -35,6 +36,8 @@ class FaultKind(StrEnum):
     HIDDEN_ORDER = "hidden_order"
     HIDDEN_ALGO = "hidden_algo"
     HIDDEN_FILL = "hidden_fill"
+    SHORT_PAGE = "short_page"
+    FEE_ASSET = "fee_asset"
     STREAM_SILENT = "stream_silent"
     STREAM_GAP = "stream_gap"
     STREAM_DROP = "stream_drop"
@@ -52,6 +55,7 @@ class Stage(StrEnum):
     REQUEST = "request"
     ORDER = "order"
     READ = "read"
+    ANSWER = "answer"
     EVENT = "event"
     SPELL = "spell"
     ACT = "act"
@@ -64,6 +68,7 @@ _FIELDS: dict[Stage, frozenset[str]] = {
     Stage.REQUEST: _MATCHER | _ARMING,
     Stage.ORDER: _ORDER_MATCHER | _ARMING,
     Stage.READ: _MATCHER | _ARMING,
+    Stage.ANSWER: _MATCHER | _ARMING,
     Stage.EVENT: _MATCHER | _ARMING,
     Stage.SPELL: frozenset({"for_ms"}),
     Stage.ACT: frozenset(),
@@ -155,6 +160,15 @@ KINDS: dict[FaultKind, KindRow] = {
     FaultKind.HIDDEN_FILL: KindRow(
         Stage.READ, "the same for a fill in userTrades", needs=_HIDE, operations=FILL_READS
     ),
+    FaultKind.SHORT_PAGE: KindRow(
+        Stage.ANSWER, "a history answers with its first half only", operations=HISTORY_READS
+    ),
+    FaultKind.FEE_ASSET: KindRow(
+        Stage.ANSWER,
+        "userTrades says that the fees were paid in another asset, the amounts as they were",
+        needs=frozenset({"asset"}),
+        operations=FILL_READS,
+    ),
     FaultKind.STREAM_SILENT: KindRow(
         Stage.SPELL, "user data events are lost for for_ms; the connection stays", needs=_SPAN
     ),
@@ -189,9 +203,10 @@ KINDS: dict[FaultKind, KindRow] = {
         Stage.SPELL,
         "a symbol's rules are others than a client has read: exchangeInfo shows step and tick, orders that "
         "do not fit are refused with -1111 and -4014; listing is its status (SETTLING, …: orders that may "
-        "open a position are refused with -4140) or 'gone' (not listed, -1121)",
+        "open a position are refused with -4140) or 'gone' (not listed, -1121); shown: false leaves "
+        "exchangeInfo as it was",
         needs=frozenset({"symbol"}),
-        takes=frozenset({"step", "tick", "listing"}),
+        takes=frozenset({"step", "tick", "listing", "shown"}),
     ),
 }
 

@@ -66,6 +66,8 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step: Decimal | None = None
     tick: Decimal | None = None
     listing: Word | None = None
+    shown: bool | None = None
+    asset: Word | None = None
     skew_ms: Annotated[int, msgspec.Meta(ge=-SKEW_MS_MAX, le=SKEW_MS_MAX)] | None = None
 
     @property

@@ -53,10 +53,13 @@ class BookReader:
         """
         read_s = FIRST_READ_S if is_first else LATER_READ_S
         books = await self._fills(entry, gone_at, FILLS_READS_MAX if is_first else 1, read_s)
-        reason, charges = await asyncio.gather(
-            self._reason(entry, books, our_closing_ids, read_s), self._charges(entry, books, read_s)
-        )
         missing = books.missing
+        if books.exit_order_id is None:  # without it nothing else can be complete: it is read with the fills
+            return msgspec.structs.replace(books, reason=await self._presumed(entry, read_s))
+        reason, charges = await asyncio.gather(
+            self._reason(entry, books.exit_order_id, our_closing_ids, read_s),
+            self._charges(entry, books, read_s),
+        )
         if isinstance(reason, Failed):
             missing += (_why("the order that closed it", reason),)
         if isinstance(charges, Failed):
@@ -92,19 +95,17 @@ class BookReader:
         return await _timed(read_s, self._exchange.charges(entry.symbol, entry.first_fill_at, until))
 
     async def _reason(
-        self, entry: Entry, books: ClosedBooks, our_closing_ids: Collection[str], read_s: float
+        self, entry: Entry, exit_order_id: str, our_closing_ids: Collection[str], read_s: float
     ) -> Done[CloseReason] | Failed:
-        if books.exit_order_id is None:
-            return Done(await self._presumed(entry, read_s))  # the fills are named as missing already
         stop_id, target_id = self._protection(entry)
         stop, target, order = await asyncio.gather(
             _timed(read_s, self._exchange.find_algo(stop_id)),
             _timed(read_s, self._exchange.find_algo(target_id)),
-            _timed(read_s, self._exchange.find_order_by_id(entry.symbol, books.exit_order_id)),
+            _timed(read_s, self._exchange.find_order_by_id(entry.symbol, exit_order_id)),
         )
         reason = execution_rules.close_reason(
             entry,
-            books.exit_order_id,
+            exit_order_id,
             order.value.client_id if isinstance(order, Done) and order.value else None,
             _fired_as(stop),
             _fired_as(target),

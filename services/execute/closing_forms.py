@@ -51,3 +51,8 @@ def next_tick(mark: Decimal, side: Side, tick: Decimal) -> Decimal:
     if side is Side.LONG:
         return round_to_tick(mark + tick, tick, Rounding.UP)
     return round_to_tick(mark - tick, tick, Rounding.DOWN)
+
+
+def is_nearer(trigger: Decimal, other: Decimal, side: Side) -> bool:
+    """Tell whether a target at `trigger` fires sooner than one at `other`."""
+    return trigger < other if side is Side.LONG else trigger > other

@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.errors import ExecutionUnknown
 from shared.ids import OrderRole
 from shared.market import Instrument
-from shared.money import ZERO
+from shared.money import ZERO, plain
 from shared.supervision import Done, attempt, within
 
 LOOK_S = 2.0
@@ -38,6 +38,8 @@ class Reduction:
 
     trouble: str = ""
     changes_form: bool = False
+    is_refused: bool = False
+    is_waiting: bool = False  # a conditional order will do it
 
 
 FILLED = Reduction()
@@ -163,7 +165,7 @@ class ClosingOrders:
             known[quantity] = Refusal(code=refusal.code)
             if refusal.kind is ErrorKind.STALE_RULES:
                 await attempt(self._market.renewed(entry.symbol))
-        return Reduction(trouble=str(refusal), changes_form=changes_form)
+        return Reduction(trouble=str(refusal), changes_form=changes_form, is_refused=True)
 
     async def close_whole(
         self, entry: Entry, held: VenuePosition | None, left: Decimal, number: int
@@ -176,13 +178,17 @@ class ClosingOrders:
         rules = await self._rules(entry.symbol)
         if held is None or rules is None or held.quantity > left:
             return Reduction(trouble=f"{left} of {entry.symbol} fit no order, and the rest is not ours")
+        trigger = closing_forms.next_tick(held.mark_price, entry.side, rules.tick_size)
+        open_at = await self._open_whole_at(entry)
+        if open_at is not None and not closing_forms.is_nearer(trigger, open_at, entry.side):
+            return _waiting_at(open_at)  # moving it away from the price, it would never fire
         await self._withdraw_conditional(entry)
         order = ProtectiveOrder(
             client_id=self._client_id(entry, number),
             symbol=entry.symbol,
             side=OrderSide.closing(entry.side),
             is_stop=False,
-            trigger_price=closing_forms.next_tick(held.mark_price, entry.side, rules.tick_size),
+            trigger_price=trigger,
         )
         row = self._row(entry, order.client_id, WHOLE, trigger_price=order.trigger_price)
         async with self._store.transaction() as tx:
@@ -198,7 +204,15 @@ class ClosingOrders:
             return Reduction(trouble=str(refusal))
         await self._store.set_order_status(order.client_id, "NEW")
         _log.warning("whole_position_order", correlation_id=entry.signal_id, trigger=str(order.trigger_price))
-        return Reduction(trouble=f"a conditional order closes the position at {order.trigger_price}")
+        return _waiting_at(trigger)
+
+    async def _open_whole_at(self, entry: Entry) -> Decimal | None:
+        """Return where an order for the whole position is open already."""
+        for row in await self._conditional(entry):
+            match await attempt(within(LOOK_S, self._exchange.find_algo(row.client_id))):
+                case Done(AlgoReport() as algo) if algo.is_standing:
+                    return algo.trigger_price
+        return None
 
     async def withdraw(self, entry: Entry) -> None:
         """Cancel every conditional order of an entry whose position is gone.
@@ -276,3 +290,9 @@ class ClosingOrders:
             trigger_price=trigger_price,
             status=UNKNOWN_STATUS,
         )
+
+
+def _waiting_at(trigger: Decimal) -> Reduction:
+    return Reduction(
+        trouble=f"a conditional order closes the whole position at {plain(trigger)}", is_waiting=True
+    )

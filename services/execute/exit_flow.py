@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from services.execute import execution_rules, facts
 from services.execute.book_reader import CLOCK_MARGIN, BookReader
-from services.execute.closing_orders import LOOK_S, ClosingOrders
+from services.execute.closing_orders import LOOK_S, ClosingOrders, Reduction
 from services.execute.error_classes import VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import FINAL, Entry, EntryState
@@ -122,7 +122,7 @@ class ExitFlow:
 
     async def _reduce_all(self, entry: Entry) -> str | None:
         """Send closing orders until the position is gone; None when it is, else what was in the way."""
-        trouble, failures, is_first = "", 0, entry.close_attempts == 0
+        trouble, failures, refusals, is_first = "", 0, 0, entry.close_attempts == 0
         for _ in range(CLOSE_ORDERS_MAX):
             held, left = await self._left(entry, is_first=is_first)
             is_first = False
@@ -131,19 +131,33 @@ class ExitFlow:
                 return None
             if failures >= CLOSE_TRIES_MAX:
                 break
-            failed = left == ZERO  # right after a fill, the position itself may not be visible yet
-            if left > ZERO:
-                asked_at = self._clock()  # before the turn is taken: see `ClosingOrders.reduce`
-                number = await self._store.next_close_attempt(entry.signal_id)
-                if number is None:
-                    return None  # settled meanwhile by another process
-                reduction = await self._orders.reduce(entry, held, left, number, asked_at)
-                trouble = reduction.trouble or trouble
-                failed = bool(reduction.trouble) and not reduction.changes_form
-            if failed:
-                failures += 1
-                await self._sleep(CLOSE_RETRY_S)
-        return trouble or "the position is not visible"
+            reduction = await self._send(entry, held, left)
+            if reduction is None:
+                return None  # settled meanwhile by another process
+            trouble = reduction.trouble or trouble
+            if not reduction.trouble or reduction.changes_form:
+                continue
+            failures = CLOSE_TRIES_MAX if reduction.is_waiting else failures + 1
+            refusals += reduction.is_refused
+            if refusals == CLOSE_TRIES_MAX:
+                last = await self._send(entry, held, left, whole=True)
+                trouble = trouble if last is None else f"{trouble}; {last.trouble}"
+            await self._sleep(CLOSE_RETRY_S)
+        return trouble
+
+    async def _send(
+        self, entry: Entry, held: VenuePosition | None, left: Decimal, *, whole: bool = False
+    ) -> Reduction | None:
+        """Send one closing order; None when the entry is not closing any more."""
+        if left == ZERO:  # right after a fill, the position itself may not be visible yet
+            return Reduction(trouble="the position is not visible")
+        asked_at = self._clock()  # before the turn is taken: see `ClosingOrders.reduce`
+        number = await self._store.next_close_attempt(entry.signal_id)
+        if number is None:
+            return None
+        if whole:
+            return await self._orders.close_whole(entry, held, left, number)
+        return await self._orders.reduce(entry, held, left, number, asked_at)
 
     async def _left(self, entry: Entry, *, is_first: bool) -> tuple[VenuePosition | None, Decimal]:
         """Return the position, and how much of it is still ours to close."""

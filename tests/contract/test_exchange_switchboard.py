@@ -158,6 +158,25 @@ def test_a_symbol_that_is_gone_is_unknown_everywhere(exchange: ExchangeProcess, 
     assert client.order("again").status_code == 200
 
 
+def test_rules_may_change_without_the_list_saying_so(exchange: ExchangeProcess, client: Client) -> None:
+    exchange.arm("rules_changed", symbol=BTC, step="0.5", shown=False)
+    filters = {row["filterType"]: row for row in _listed(exchange)[BTC]["filters"]}
+    assert filters["LOT_SIZE"]["stepSize"] == "0.001"
+    assert client.order("unfit", quantity="0.1").json()["code"] == -1111
+
+
+def test_a_history_may_end_too_early_and_its_fees_be_paid_in_another_asset(
+    exchange: ExchangeProcess, client: Client
+) -> None:
+    for name in ("one", "two"):
+        client.order(name)
+    exchange.arm("short_page", operation="user_trades")
+    assert len(client.rows("userTrades")) == 1
+    exchange.arm("fee_asset", asset="BNFCR")
+    assert {row["commissionAsset"] for row in client.rows("userTrades")} == {"BNFCR"}
+    assert {row["commissionAsset"] for row in client.rows("userTrades")} == {"USDT"}
+
+
 async def test_somebody_changes_leverage_and_margin_type_elsewhere(
     exchange: ExchangeProcess, client: Client, user_stream: Listener
 ) -> None:

@@ -67,6 +67,7 @@ CASES: dict[str, Case] = {
     "DayLossNearLimit": Case(of("risk", "phoenix_limit_used_ratio", "0.9", "0.1", 'limit="daily_loss_max"')),
     "DrawdownNearLimit": Case(of("risk", "phoenix_limit_used_ratio", "0.9", "0", 'limit="drawdown_max"')),
     "LimitNearlyUsed": Case(of("risk", "phoenix_limit_used_ratio", "1", "0.1", 'limit="positions_max"')),
+    "BooksIncomplete": Case(of("execute", "phoenix_books_incomplete", "2", "0")),
     "SignalsOverdue": Case(of("brain", "phoenix_signals_overdue", "2", "0")),
     "AccountDataOld": Case(of("risk", "phoenix_account_time_seconds", "-100", "5000")),
     "ReconcileDifferences": event("execute", "phoenix_reconcile_differences_total", 'kind="adopt"'),

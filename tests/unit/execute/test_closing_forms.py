@@ -72,7 +72,7 @@ async def test_quantity_that_fits_no_longer_is_floored_and_the_rest_closed_witho
     [refusal] = refusals(world, approved)
     assert (refusal.role, refusal.code, refusal.text) == ("close", -1111, "refused by the test")
     alarm = last(world, approved.signal_id, AlertRaised)
-    assert "a conditional order closes the position" in alarm.text
+    assert "a conditional order closes the whole position" in alarm.text
     stop_id = next(each for each in world.standing() if each.endswith("-s"))
     assert stop_id, "it stays protected until it is closed"
 
@@ -111,6 +111,22 @@ async def test_order_for_the_whole_position_follows_the_price_until_it_fires() -
     await process.flow.on_order_event(BTC)
     assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.EXIT_SIGNAL
     assert world.standing() == set()
+
+
+async def test_order_for_the_whole_position_is_not_moved_away_from_the_price() -> None:
+    """Re-placed ahead of every rise, it would never fire."""
+    world = World()
+    process = world.process()
+    approved = await entered(world)
+    orders_must_fit(world, "7")
+    await close(world)
+    for price in ("49990", "49990.1", "49990.1"):
+        world.venue.price(price)
+        world.clock.advance(61)
+        await process.flow.reconcile()
+    placed = [each for each in world.venue.sent("POST algoOrder") if "-c" in each["clientAlgoId"]]
+    assert [each["triggerPrice"] for each in placed] == ["50000.1", "49990.1"]
+    assert last(world, approved.signal_id, PositionClosed).reason is CloseReason.EXIT_SIGNAL
 
 
 async def test_order_for_the_whole_position_is_no_orphan() -> None:

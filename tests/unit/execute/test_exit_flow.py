@@ -224,7 +224,7 @@ async def test_close_that_keeps_being_refused_is_told_and_never_given_up() -> No
     exit_id = await close(world)
     alarm = last(world, approved.signal_id, AlertRaised)
     assert (alarm.severity, alarm.kind) == (Severity.CRITICAL, "position_not_closed")
-    assert world.is_protected(approved.signal_id), "the stop goes only when the position is gone"
+    assert [each[-2:] for each in sorted(world.standing())] == ["c4", "-s"], "the stop stays to the end"
     assert world.told(exit_id) == []
     await world.process().flow.reconcile()
     assert last(world, approved.signal_id, PositionClosed).closed_by == exit_id

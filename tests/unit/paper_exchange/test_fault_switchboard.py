@@ -13,7 +13,7 @@ from tests.unit.paper_exchange.builders import RULES, START_MS
 
 OPERATIONS = {"place_order", "order", "cancel_order", "place_algo", "POST /fapi/v1/order"}
 EVERY_KIND = frozenset(FaultKind)
-EXAMPLES: dict[str, Any] = {"code": -1021, "share": "0.5", "symbol": "BTCUSDT"}
+EXAMPLES: dict[str, Any] = {"code": -1021, "share": "0.5", "symbol": "BTCUSDT", "asset": "BNFCR"}
 ENTRY = Seen("place_order", "POST /fapi/v1/order", "BTCUSDT", "p95x-abc-e")
 
 
