@@ -121,7 +121,11 @@ RETURNING close_attempts
 
 -- name: record_closed
 UPDATE entries
-SET state = 'closed', ended_reason = $2, exit_price = $3, pnl_usdt = $4, fees_usdt = $5, funding_usdt = $6,
+-- A part of a result is none: it stays out of the row, and so of every sum, until the books are complete.
+SET state = 'closed', ended_reason = $2, exit_price = $3,
+    pnl_usdt = CASE WHEN $8::text IS NULL THEN $4::numeric END,
+    fees_usdt = CASE WHEN $8::text IS NULL THEN $5::numeric END,
+    funding_usdt = CASE WHEN $8::text IS NULL THEN $6::numeric END,
     closed_at = $7, books_missing = $8, updated_at = now(), version = version + 1,
     books_next_try_at = CASE WHEN $8::text IS NULL THEN NULL ELSE now() + interval '1 second' END
 WHERE signal_id = $1 AND state IN ('filled', 'protected', 'closing')

@@ -111,16 +111,16 @@ class ClosedTrade:
     exit_price: Decimal | None
     leverage: int | None
     margin_usdt: Decimal | None
-    pnl_usdt: Decimal
-    fees_usdt: Decimal
-    funding_usdt: Decimal
-    net_usdt: Decimal
+    pnl_usdt: Decimal | None  # None, like the other amounts, while the books are incomplete
+    fees_usdt: Decimal | None
+    funding_usdt: Decimal | None
+    net_usdt: Decimal | None
     reason: str | None
     closed_by: str | None
     opened_at: datetime | None
     protected_at: datetime | None
     closed_at: datetime
-    books_missing: str | None = None  # what the amounts lack and why; they are no result while it is set
+    books_missing: str | None = None  # what the books lack, and why
 
 
 @dataclass(frozen=True, kw_only=True)

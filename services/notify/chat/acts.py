@@ -249,7 +249,7 @@ class ChatActs:
         lines = [self._closed_line(one) for one in closed]
         if len(lines) == 1:
             return Reply(lines[0])
-        net = money(str(sum((one.net_usdt for one in closed), ZERO)), sign=True)
+        net = money(str(sum((one.net_usdt or ZERO for one in closed), ZERO)), sign=True)
         return Reply(self._say("done_closed_many", count=len(lines), net=net), lines)
 
     def _closed_line(self, one: ClosedTrade) -> str:
@@ -258,7 +258,7 @@ class ChatActs:
             symbol=one.symbol,
             side=one.side,
             price=number(str(one.exit_price)) if one.exit_price is not None else "?",
-            net=money(str(one.net_usdt), sign=True),
+            net="?" if one.net_usdt is None else money(str(one.net_usdt), sign=True),
         )
 
     def _find(self, token: str) -> _Standing | None:

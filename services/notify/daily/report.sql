@@ -3,7 +3,7 @@
 -- name: day
 SELECT count(*) AS trades, count(*) FILTER (WHERE net_usdt > 0) AS wins, coalesce(sum(net_usdt), 0) AS net_usdt,
        coalesce(sum(fees_usdt), 0) AS fees_usdt
-FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2
+FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2 AND books_missing IS NULL
 
 -- name: unprotected
 -- Of what was opened on the day, whether it is closed by now or not.
@@ -16,10 +16,10 @@ FROM (
 WHERE opened_at >= $1 AND opened_at < $2
 
 -- name: extremes
-(SELECT symbol, side, net_usdt FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2
+(SELECT symbol, side, net_usdt FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2 AND books_missing IS NULL
  ORDER BY net_usdt DESC, closed_at LIMIT 1)
 UNION ALL
-(SELECT symbol, side, net_usdt FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2
+(SELECT symbol, side, net_usdt FROM reporting.trades WHERE closed_at >= $1 AND closed_at < $2 AND books_missing IS NULL
  ORDER BY net_usdt, closed_at DESC LIMIT 1)
 
 -- name: outcomes

@@ -46,7 +46,7 @@ def test_metrics_and_log_lines_that_are_named_exist() -> None:
     assert {each for each in named if each not in known and each.removesuffix("_total") not in known} == set()
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "services/execute").glob("*.py"))
     logged = re.findall(r"`([a-z_]+)`", PAGE.partition("in the logs")[2])
-    assert len(logged) == 4
+    assert len(logged) == 7
     assert [each for each in logged if f'"{each}"' not in code] == []
 
 
