@@ -37,6 +37,7 @@ from shared.signal_order import Moment, group_of, is_after_exit
 from shared.values import CloseReason, TradingState
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+AHEAD_MAX = timedelta(seconds=5)
 
 
 class MemoryEntries(MemoryBooks):
@@ -165,7 +166,7 @@ class MemoryEntries(MemoryBooks):
         stamps = [each for each in (made_at, known.made_at) if each is not None and strategy]
         self.exits[key] = Moment(
             strategy=strategy,
-            received_at=max(min(moment.received_at, self._clock()), known.received_at),
+            received_at=max(min(moment.received_at, self._clock() + AHEAD_MAX), known.received_at),
             made_at=max(stamps, default=None),
         )
 

@@ -79,9 +79,9 @@ DELETE FROM closings WHERE signal_id = ANY($1::text[])
 
 -- name: record_exit
 -- The newest per symbol and strategy says all (`signal_order`); those without a stamp share the strategy ''. None was asked for
--- after now: a clock that is ahead must not void the entries to come.
+-- long after now: a clock that is ahead must not void the entries to come.
 INSERT INTO exits AS known (symbol, strategy, requested_at, made_at)
-VALUES ($1, $2, least($3, clock_timestamp()), $4)
+VALUES ($1, $2, least($3, clock_timestamp() + interval '5 s'), $4)
 ON CONFLICT (symbol, strategy) DO UPDATE
 SET requested_at = greatest(known.requested_at, EXCLUDED.requested_at),
     made_at = greatest(known.made_at, EXCLUDED.made_at)

@@ -493,5 +493,5 @@ async def test_an_exit_of_the_same_chart_is_ordered_by_its_stamp(
 
 async def test_an_exit_of_a_clock_that_is_ahead_does_not_void_the_entries_to_come(store: Any) -> None:
     await store.record_exit(close_request(symbol="BTCUSDT", at=utc_now() + timedelta(hours=1)))
-    entry = await inserted(store, fresh(signal_received_at=utc_now() + timedelta(seconds=1)))
+    entry = await inserted(store, fresh(signal_received_at=utc_now() + timedelta(seconds=6)))
     assert await store.claim(entry.signal_id, None) is not None
