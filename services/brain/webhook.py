@@ -221,12 +221,22 @@ async def _elsewhere(request: Request, rest: str, intake: Intake) -> Response:
     error = NoSuchAddress("POST" if is_webhook else None)
     if request.method in WITH_BODY:
         seen = _Seen(tried=header_doors(request.headers, rest.rpartition("/")[2] or None, intake.keys))
+        seen.body = await _start_of_body(request)
         _note(error, seen, intake)
     full = await intake.rate_limit.take(Claim(budget=Budget.REFUSED, sender=intake.sender(request)))
     response = _refused(error if full is None else TooMany(full), intake.receipt())
     if error.allowed is not None:
         response.headers["Allow"] = error.allowed
     return response
+
+
+async def _start_of_body(request: Request) -> bytes:
+    try:
+        return await read_body(request)
+    except BodyTooLarge as error:
+        return error.start
+    except ClientDisconnect:
+        return b""
 
 
 async def _accept(signal: Signal, sender: str, intake: Intake) -> None:

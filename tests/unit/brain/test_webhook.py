@@ -352,8 +352,9 @@ PROVEN: dict[str, tuple[str, bytes, str, str]] = {
         "too_large",
         "entry",
     ),
-    "mistyped address": (f"/webhook/TradingView/{SECRET}", BODY, "address", "unknown"),
-    "mistyped depth": (f"/webhook/{SECRET}", BODY, "address", "unknown"),
+    "mistyped address": (f"/webhook/TradingView/{SECRET}", BODY, "address", "entry"),
+    "mistyped address, body": ("/webhook/TV", json.dumps(EXIT).encode(), "address", "exit"),
+    "mistyped depth": (f"/webhook/{SECRET}", BODY, "address", "entry"),
 }
 
 
