@@ -113,6 +113,7 @@ class CloseRequested(Message, frozen=True, kw_only=True):
     made_at: UtcTime | None = None
     reason: CloseReason
     requested_by: str
+    is_foreign: bool = False  # also what is not ours, of this symbol: somebody confirmed it by name
 
 
 class TradingStateChanged(Message, frozen=True, kw_only=True):

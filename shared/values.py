@@ -17,6 +17,12 @@ UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time with its zone; naive times are refused at the border."""
 
 
+UNKNOWN_STRATEGY = "unknown"
+"""Of a position that was taken over from the exchange."""
+FOREIGN_STRATEGY = "foreign"
+"""Of a position that we only closed, because somebody asked for it: its result is none of ours."""
+
+
 class Side(StrEnum):
     """Direction of a position."""
 

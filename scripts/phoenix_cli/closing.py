@@ -52,6 +52,9 @@ def close(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Do not wait for the outcome: 0 then means asked for.")
     ] = False,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="Also if the position was not opened by Phoenix.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Close the position of a symbol, or all, at the market; 0 means that it is gone."""
@@ -60,15 +63,20 @@ def close(
         wanted = None if symbol.lower() == ALL else _read(symbol, held)
         if as_json and not yes:
             raise WrongUsage("--json does not ask", "Add --yes to close without a question.")
+        if foreign and wanted is None:
+            raise WrongUsage("--foreign needs a symbol", "What is not ours is closed by its symbol, one at a time.")
         if not yes:
-            typer.confirm(_question(wanted, held), abort=True)
-        body: dict[str, Any] = {"symbol": wanted}
+            question = f"Close {wanted} at the market, although NOT opened by Phoenix?"
+            typer.confirm(question if foreign else _question(wanted, held), abort=True)
+        body: dict[str, Any] = {"symbol": wanted} | ({"foreign": True} if foreign else {})
         answer = api.post("execute", "/close", body | ({"reason": reason} if reason else {}))
         if no_wait:
             _show(as_json, answer, [f"close requested: {answer['request_id']}"])
             return
         outcome = _await_end(api, str(answer["request_id"]))
-        others = [each for each in _held(api).foreign if wanted in (None, each["symbol"])]
+        gone = {each["symbol"] for each in (outcome or {}).get("positions", ()) if each["state"] == "closed"}
+        left = [each for each in _held(api).foreign if each["symbol"] not in gone]  # seen some seconds ago
+        others = [each for each in left if wanted in (None, each["symbol"])]
         _show(as_json, {**answer, "outcome": outcome, "not_ours": others}, _lines(wanted, outcome, others))
         if outcome is None or outcome["state"] != "done" or (wanted is not None and others):
             raise typer.Exit(ExitCode.REFUSED)
@@ -135,7 +143,7 @@ def _lines(wanted: str | None, outcome: Document | None, others: Sequence[Docume
     elif not lines:
         lines.append(f"nothing to close: no position of ours {f'in {wanted}' if wanted else 'is open'}")
     if others:
-        lines.append(f"NOT CLOSED, because not ours: {_named(others)}. Close it at the exchange.")
+        lines.append(f"NOT CLOSED, because not ours: {_named(others)}. Close it at the exchange, or with --foreign.")
     return lines
 
 

@@ -24,7 +24,7 @@ from shared.models import (
     TradeRejected,
 )
 from shared.money import ZERO, stored
-from shared.values import CloseReason, OutcomeKind, Signal
+from shared.values import FOREIGN_STRATEGY, CloseReason, OutcomeKind, Signal
 
 OPENED_REASON = "protected"
 
@@ -123,7 +123,7 @@ def closed_trade(fact: Message) -> ClosedTrade | None:
 
     A trade whose books are incomplete is no evidence of any odds: it is booked when they are complete.
     """
-    if not isinstance(fact, PositionClosed | BooksCompleted):
+    if not isinstance(fact, PositionClosed | BooksCompleted) or fact.position.strategy == FOREIGN_STRATEGY:
         return None
     if isinstance(fact, PositionClosed) and fact.missing:
         return None

@@ -98,7 +98,8 @@ def known_books(entry: Entry, trades: Collection[VenueTrade], gone_at: datetime)
     exiting = _exiting(entry, trades, entering)
     quantity = total_quantity(exiting)
     turnover = sum((each.price * each.quantity for each in exiting), ZERO)
-    is_whole = total_quantity(entering) >= entry.filled_quantity and quantity >= entry.filled_quantity
+    entered = entry.filled_quantity if entry.exchange_order_id is None else total_quantity(entering)
+    is_whole = entered >= entry.filled_quantity and quantity >= entry.filled_quantity
     fills = (*entering, *exiting)
     return ClosedBooks(
         exit_price=stored(turnover / quantity) if exiting else None,
@@ -120,9 +121,11 @@ def _exiting(
     entry: Entry, trades: Collection[VenueTrade], entering: tuple[VenueTrade, ...]
 ) -> tuple[VenueTrade, ...]:
     closing_side = OrderSide.closing(entry.side)
-    if not entering:
+    if entry.exchange_order_id is None:  # found on the exchange: what entered it is not known any more
+        trades = [each for each in trades if entry.first_fill_at and each.filled_at >= entry.first_fill_at]
+    elif not entering:
         return ()  # nothing says yet which fills came after the entry
-    entered_with = min(_number(each) for each in entering)
+    entered_with = min((_number(each) for each in entering), default=-1)
     exiting: list[VenueTrade] = []
     open_quantity = entry.filled_quantity
     held = ZERO  # ours, and what strangers added to it since

@@ -11,6 +11,7 @@ from services.execute import execution_rules
 from services.execute.error_classes import VenueRefused
 from services.execute.execution_rules import ClosedBooks
 from services.execute.order_state import Entry
+from services.execute.takeover import signal_of
 from services.execute.venue import OrderReport, ProtectiveOrder
 from shared import ids
 from shared.codec import envelop
@@ -21,6 +22,7 @@ from shared.models import (
     CloseIgnored,
     CloseRequested,
     Envelope,
+    ManualTradeProposed,
     Message,
     OrderEnded,
     OrderFilled,
@@ -192,6 +194,19 @@ def refused(
         next_step=next_step,
     )
     return _told(payload, entry.signal_id, OrderFilled, now, (role.value, str(refusal.code)))
+
+
+def taken_over(entry: Entry, now: datetime) -> list[Envelope]:
+    """A position of ours that our books did not know is in them: it gets a story, and counts."""
+    signal = envelop(
+        ManualTradeProposed(signal=signal_of(entry)),
+        correlation_id=entry.signal_id,
+        causation_id=None,
+        occurred_at=now,
+        producer=PRODUCER,
+    )
+    position = PositionOpened(signal_id=entry.signal_id, position=entry.position())
+    return [signal, _told(position, entry.signal_id, ManualTradeProposed, now)]
 
 
 def close_ignored(request_id: str, symbol: str | None, reason: str, now: datetime) -> list[Envelope]:

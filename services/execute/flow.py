@@ -14,6 +14,8 @@ import asyncio
 from collections import defaultdict
 from datetime import timedelta
 
+import msgspec
+
 from services.execute import facts
 from services.execute.entry_flow import EntryFlow
 from services.execute.exit_flow import ExitFlow
@@ -29,12 +31,13 @@ from services.execute.reconciliation import (
     corrections,
     missing_protection,
 )
+from services.execute.takeover_flow import TakeOver
 from shared import crash_points, ids, logs, metrics
 from shared.clock import Clock
 from shared.errors import ExchangeUnavailable
 from shared.models import CloseRequested, Envelope, TradeApproved, TradingStateChanged
 from shared.signal_order import is_after_exit
-from shared.supervision import Failed, attempt
+from shared.supervision import Done, Failed, attempt
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
 from shared.values import Severity
 
@@ -74,7 +77,9 @@ class ExecutionFlow:
         self._clock = clock
         self._sleep = sleep
         self._symbols: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # bounded by the number of symbols
+        self._takeover = TakeOver(store, exchange, outbox, installation, clock)
         self._seen: set[tuple[CorrectionKind, str]] = set()
+        self._turned: set[tuple[CorrectionKind, str]] = set()
         self._reported: set[tuple[CorrectionKind, str]] = set()
 
     # --- messages ---
@@ -105,15 +110,42 @@ class ExecutionFlow:
     async def _on_close(self, envelope: Envelope, request: CloseRequested) -> None:
         await self._store.record_exit(request)  # P8: none slips past
         found_any = await self._close_all_before(request)
+        found_more, leaves_foreign = await self._look_for_unknown(request, found_any=found_any)
+        if found_more:
+            found_any = await self._close_all_before(request) or found_any
         told: list[Envelope] = []
         if not await self._store.ends_for(request.signal_id):  # P2: whoever asked is told how it ended
-            reason = "already_closing" if found_any else "no_position"
+            reason = (
+                "already_closing" if found_any else "foreign_position" if leaves_foreign else "no_position"
+            )
             told = facts.close_ignored(request.signal_id, request.symbol, reason, self._clock())
         async with self._store.transaction() as tx:
             if not await self._store.first_time(tx, TRADE_CONTROL.name, envelope.event_id):
                 return  # handled before; what it found then was told then
             await self._outbox.stage(tx, told)
         await self._outbox.publish(told)
+
+    async def _look_for_unknown(self, request: CloseRequested, *, found_any: bool) -> tuple[bool, bool]:
+        """Let our books know what else is to be closed; return whether there is, and whether some is foreign.
+
+        After a restore the exchange may hold more of ours than they say. While it cannot be asked, what the
+        books know is closed.
+        """
+        if request.symbol is not None and found_any:
+            return False, False
+        match await attempt(self._take_over_for(request)):
+            case Failed(error):
+                _log.warning("exchange_not_looked_at", correlation_id=request.signal_id, error=repr(error))
+                return False, False
+            case Done(found):
+                return found
+
+    async def _take_over_for(self, request: CloseRequested) -> tuple[bool, bool]:
+        taken, foreign = await self._takeover.take_over_all(request.symbol)
+        claimed = 0
+        if request.symbol is not None and request.is_foreign:
+            claimed = sum([await self._takeover.claim_foreign(each, request) for each in foreign])
+        return taken + claimed > 0, len(foreign) > claimed
 
     async def _close_all_before(self, request: CloseRequested) -> bool:
         """Close what stands, at once and all together; then what was on its way in, as it arrives."""
@@ -174,6 +206,7 @@ class ExecutionFlow:
         view = await self._venue.view()  # the exchange first: see `reconciliation`
         entries, lost = await asyncio.gather(self._store.unfinished(), self._store.lost())
         found = corrections(view, entries, self._installation, lost)
+        self._turned.clear()
         match await attempt(self._store.record_foreign_orders(orders_of(view, self._installation))):
             case Failed(error):  # what is only shown holds up nothing that is corrected
                 _log.warning("foreign_orders_not_recorded", error=repr(error))
@@ -183,7 +216,7 @@ class ExecutionFlow:
         gate = asyncio.Semaphore(SYMBOLS_AT_ONCE_MAX)
         by_id = {entry.signal_id: entry for entry in entries}
         await asyncio.gather(*(self._correct_symbol(each, by_id, gate) for each in by_symbol.values()))
-        self._seen = {(each.kind, each.subject) for each in found}
+        self._seen = {(each.kind, each.subject) for each in found} | self._turned
         self._reported &= self._seen
         await self._compare_with_stops(view, entries)
         await self._margins.compare()
@@ -215,6 +248,10 @@ class ExecutionFlow:
 
     async def _correct(self, correction: Correction, entry: Entry | None) -> None:
         kind = correction.kind
+        makes_ours = kind in (CorrectionKind.ADOPT, CorrectionKind.TAKE_OVER)
+        if makes_ours and not await self._is_ours_now(correction):
+            await self._correct(self._as_foreign(correction), None)
+            return
         metrics.RECONCILE_DIFFERENCES.labels(kind=kind.value).inc()
         _log.info("difference_found", kind=kind.value, subject=correction.subject, detail=correction.detail)
         match kind:
@@ -225,9 +262,8 @@ class ExecutionFlow:
                     await self._report_second_sight(correction)
             case CorrectionKind.RESTORE_PROTECTION:
                 await self._restore_if_still_needed(correction)
-            case CorrectionKind.ADOPT:
-                if not await self._adopt(correction):
-                    await self._report_second_sight(correction)
+            case CorrectionKind.ADOPT | CorrectionKind.TAKE_OVER:
+                await self._report(correction)
             case CorrectionKind.CANCEL_ALGO:
                 if await self._exchange.cancel_algo(correction.subject):
                     await self._report(correction)
@@ -245,12 +281,22 @@ class ExecutionFlow:
         async with self._symbols[correction.symbol]:
             await self._entries.advance(correction.subject)
 
-    async def _adopt(self, correction: Correction) -> bool:
+    async def _is_ours_now(self, correction: Correction) -> bool:
         async with self._symbols[correction.symbol]:
-            adopted = await self._entries.adopt(correction.subject)
-        if adopted:
-            await self._report(correction)
-        return adopted
+            if correction.kind is CorrectionKind.ADOPT:
+                return await self._entries.adopt(correction.subject)
+            return await self._takeover.take_over(correction.symbol)
+
+    def _as_foreign(self, correction: Correction) -> Correction:
+        """What could not be made ours is reported as what it is: once, not at each try."""
+        foreign = msgspec.structs.replace(
+            correction,
+            kind=CorrectionKind.REPORT_EXTERNAL,
+            subject=correction.symbol,
+            detail=f"{correction.detail} is not ours: Phoenix neither protects nor closes it",
+        )
+        self._turned.add((foreign.kind, foreign.subject))
+        return foreign
 
     async def _restore_if_still_needed(self, correction: Correction) -> None:
         entry = await self._store.entry(correction.subject)

@@ -205,6 +205,15 @@ class MemoryEntries(MemoryBooks):
         self._change(Journal(), entry, state=EntryState.SENDING, claimed_at=now, limit_price=limit_price)
         return now
 
+    async def record_taken_over(self, tx: Journal, entry: Entry) -> bool:
+        """Insert an entry whose position was found; False when it is known, or its symbol taken."""
+        clients = {each.client_id for each in self.entries.values()}
+        if entry.signal_id in self.entries or entry.client_id in clients or self._is_busy(entry.symbol):
+            return False
+        tx.put(self.entries, entry.signal_id, entry)
+        tx.put(self.changed_at, entry.signal_id, self._clock())
+        return True
+
     async def record_fill(
         self, tx: Journal, entry: Entry, report: OrderReport, price: Decimal
     ) -> Entry | None:

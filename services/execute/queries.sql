@@ -85,6 +85,18 @@ WHERE signal_id = $1
   )
 RETURNING claimed_at
 
+-- name: record_taken_over
+-- A position that the exchange has and our books had not; the unique indices refuse what is known or taken.
+INSERT INTO entries (signal_id, client_id, strategy, symbol, side, state, approval, trading_epoch, valid_until,
+                     signal_received_at, claimed_at, quantity, exchange_order_id, filled_quantity, entry_price,
+                     first_fill_at, stop_price, take_profit_price, protected_at, close_reason, closed_by)
+SELECT signal_id, client_id, strategy, symbol, side, state, approval, trading_epoch, valid_until,
+       signal_received_at, claimed_at, quantity, exchange_order_id, filled_quantity, entry_price,
+       first_fill_at, stop_price, take_profit_price, protected_at, close_reason, closed_by
+FROM jsonb_populate_record(NULL::entries, $1::jsonb)
+ON CONFLICT DO NOTHING
+RETURNING true
+
 -- name: record_fill
 -- Also of an entry that was given up as unknown: a position without an owner would stay unprotected (P6).
 UPDATE entries

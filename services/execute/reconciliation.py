@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from services.execute.order_state import MAY_HAVE_POSITION, Entry, EntryState
+from services.execute.takeover import ours_for
 from services.execute.venue import AlgoReport, OrderReport, OrderSide, VenuePosition
 from services.execute.venue_rows import BadRow, Rows
 from shared import ids
@@ -24,6 +25,7 @@ class CorrectionKind(StrEnum):
     SETTLE = "settle"  # our position is gone from the exchange: close the books
     RESTORE_PROTECTION = "restore_protection"  # a stop or target does not stand
     ADOPT = "adopt"  # an entry given up as unknown has a position after all (P6)
+    TAKE_OVER = "take_over"  # a position that our books do not know, protected by a stop of ours
     CANCEL_ALGO = "cancel_algo"  # a conditional order of ours that nothing owns
     CANCEL_ORDER = "cancel_order"  # an ordinary order of ours that nothing owns
     REPORT_EXTERNAL = "report_external"  # a position that is not ours
@@ -63,7 +65,7 @@ def corrections(
     return [
         *_entries_against_venue(view, entries, installation),
         *_orders_without_entry(view, entries, installation),
-        *_positions_without_entry(view, entries, lost),
+        *_positions_without_entry(view, entries, lost, installation),
     ]
 
 
@@ -93,7 +95,7 @@ def _entries_against_venue(view: VenueView, entries: Sequence[Entry], installati
 
 def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installation: str) -> list[Correction]:
     alive = _alive(entries)
-    owned_stems = {_stem(entry.client_id) for entry in alive}
+    owned_stems = {ids.stem(entry.client_id) for entry in alive}
     unowned = {(each.symbol, OrderSide.closing(each.side)) for each in _unowned(view, entries)}
     found = [
         Correction(
@@ -116,31 +118,53 @@ def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installatio
             detail=f"{order.client_id} {order.status} belongs to no position of ours",
         )
         for order in view.orders
-        if ids.is_ours(order.client_id, installation) and _stem(order.client_id) not in owned_stems
+        if ids.is_ours(order.client_id, installation) and ids.stem(order.client_id) not in owned_stems
     ]
     return found
 
 
 def _positions_without_entry(
-    view: VenueView, entries: Sequence[Entry], lost: Sequence[Entry]
+    view: VenueView, entries: Sequence[Entry], lost: Sequence[Entry], installation: str
 ) -> list[Correction]:
+    """A stop of ours says whose a position is. Without one it may be that of an order given up as unknown."""
+    by_stem = {ids.stem(entry.client_id): entry for entry in lost}
     given_up = {(entry.symbol, entry.side): entry for entry in lost}
     found: list[Correction] = []
     for position in _unowned(view, entries):
-        entry = given_up.get((position.symbol, position.side))
-        detail = f"{position.side} {position.quantity} at {position.entry_price}"
+        ours = ours_for(position, view.algos, installation)
+        entry = by_stem.get(ids.stem(ours[0].client_id)) if ours else None
+        if not ours:
+            entry = given_up.get((position.symbol, position.side))
         if entry is not None:
-            found.append(_about(CorrectionKind.ADOPT, entry, detail))
+            found.append(_about(CorrectionKind.ADOPT, entry, _described(position)))
+        elif ours:
+            found.append(_take_over(position))
         else:
-            found.append(
-                Correction(
-                    kind=CorrectionKind.REPORT_EXTERNAL,
-                    subject=position.symbol,
-                    symbol=position.symbol,
-                    detail=f"{detail} is not ours: Phoenix neither protects nor closes it",
-                )
-            )
+            found.append(not_ours(position))
     return found
+
+
+def _take_over(position: VenuePosition) -> Correction:
+    return Correction(
+        kind=CorrectionKind.TAKE_OVER,
+        subject=position.symbol,
+        symbol=position.symbol,
+        detail=f"{_described(position)} has a stop of ours and was missing from our books",
+    )
+
+
+def not_ours(position: VenuePosition) -> Correction:
+    """Return that a position is somebody else's."""
+    return Correction(
+        kind=CorrectionKind.REPORT_EXTERNAL,
+        subject=position.symbol,
+        symbol=position.symbol,
+        detail=f"{_described(position)} is not ours: Phoenix neither protects nor closes it",
+    )
+
+
+def _described(position: VenuePosition) -> str:
+    return f"{position.side} {position.quantity} at {position.entry_price}"
 
 
 def _alive(entries: Sequence[Entry]) -> list[Entry]:
@@ -163,11 +187,6 @@ def protection_ids(entry: Entry, installation: str) -> tuple[str, str]:
 def missing_protection(entry: Entry, detail: str) -> Correction:
     """Return that the stop or the target of an entry does not stand."""
     return _about(CorrectionKind.RESTORE_PROTECTION, entry, detail)
-
-
-def _stem(client_id: str) -> str:
-    """The part of a client id that names the signal: `p95abcd-<digest>`."""
-    return client_id.rpartition("-")[0]
 
 
 def _about(kind: CorrectionKind, entry: Entry, detail: str) -> Correction:

@@ -51,6 +51,9 @@ class CloseBody(BaseModel):
 
     symbol: SymbolName | None = Field(None, description="Symbol; null closes all positions.")
     reason: Remark = Field("", description="Why, for the record; what is too long is cut.")
+    foreign: bool = Field(
+        False, description="Also a position that is not ours, of this symbol: the confirmation of that."
+    )
 
     @model_validator(mode="after")
     def _is_meant(self) -> Self:
@@ -177,6 +180,8 @@ class ExecuteRoutes:
         """
         if body.symbol is not None:
             await self._demand_known(body.symbol)
+        elif body.foreign:
+            raise Problem(422, "no symbol", "What is not ours is closed by its symbol, one at a time.")
         request_id = f"req-{uuid4().hex[:20]}"
         request = CloseRequested(
             signal_id=request_id,
@@ -184,6 +189,7 @@ class ExecuteRoutes:
             requested_at=self._clock(),
             reason=CloseReason.OPERATOR,
             requested_by=f"{actor}: {body.reason}" if body.reason else actor,
+            is_foreign=body.foreign,
         )
         await self._hand_over([request], request_id, request)
         return json_response({"request_id": request_id}, 202)

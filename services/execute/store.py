@@ -153,6 +153,18 @@ class ExecuteStore(BookRecords):
             return None
         return claimed_at
 
+    async def record_taken_over(self, tx: Connection, entry: Entry) -> bool:
+        """Insert an entry whose position was found on the exchange; False when it is known, or its symbol
+        taken.
+        """
+        approval = entry.approval
+        row = msgspec.to_builtins(entry) | {
+            "trading_epoch": approval.trading_epoch,
+            "valid_until": approval.valid_until,
+            "signal_received_at": approval.signal_received_at,
+        }
+        return bool(await tx.fetchval(QUERIES["record_taken_over"], jsonb(row)))
+
     async def record_fill(
         self, tx: Connection, entry: Entry, report: OrderReport, price: Decimal
     ) -> Entry | None:

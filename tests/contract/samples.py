@@ -182,6 +182,7 @@ WHOLE: tuple[Message, ...] = (
         made_at=T0 + timedelta(minutes=5),
         reason=CloseReason.EXIT_SIGNAL,
         requested_by="trend",
+        is_foreign=True,
     ),
     models.TradingStateChanged(
         state=TradingState.HALTED,

@@ -213,7 +213,7 @@ async def test_stop_of_ours_over_a_position_that_our_books_do_not_know_is_left_s
     for _ in range(3):
         await process.flow.reconcile()
     assert len(world.standing()) == 2
-    assert [each.kind for each in alerts(world)] == ["report_external"]
+    assert [each.kind for each in alerts(world)] == ["take_over"]
 
 
 async def test_margin_setups_of_others_are_left_alone() -> None:

@@ -132,7 +132,7 @@ def test_stray_stop_is_cancelled_over_the_position_of_another_entry_of_ours() ->
 
 def test_stop_stays_over_a_position_that_our_books_do_not_know() -> None:
     """Losing our database must not make a position naked that it protected."""
-    assert found(view([position()], BOTH)) == [(CorrectionKind.REPORT_EXTERNAL, BTC)]
+    assert found(view([position()], BOTH)) == [(CorrectionKind.TAKE_OVER, BTC)]
 
 
 def test_stop_of_the_other_direction_does_not_protect_it() -> None:
