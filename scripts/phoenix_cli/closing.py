@@ -64,7 +64,9 @@ def close(
         if as_json and not yes:
             raise WrongUsage("--json does not ask", "Add --yes to close without a question.")
         if foreign and wanted is None:
-            raise WrongUsage("--foreign needs a symbol", "What is not ours is closed by its symbol, one at a time.")
+            raise WrongUsage(
+                "--foreign needs a symbol", "What is not ours is closed by its symbol, one at a time."
+            )
         if not yes:
             question = f"Close {wanted} at the market, although NOT opened by Phoenix?"
             typer.confirm(question if foreign else _question(wanted, held), abort=True)
@@ -143,7 +145,9 @@ def _lines(wanted: str | None, outcome: Document | None, others: Sequence[Docume
     elif not lines:
         lines.append(f"nothing to close: no position of ours {f'in {wanted}' if wanted else 'is open'}")
     if others:
-        lines.append(f"NOT CLOSED, because not ours: {_named(others)}. Close it at the exchange, or with --foreign.")
+        lines.append(
+            f"NOT CLOSED, because not ours: {_named(others)}. Close it at the exchange, or with --foreign."
+        )
     return lines
 
 
