@@ -106,7 +106,7 @@ def _orders_without_entry(view: VenueView, entries: Sequence[Entry], installatio
         )
         for algo in view.algos
         if ids.is_ours(algo.client_id, installation)
-        and _stem(algo.client_id) not in owned_stems
+        and ids.stem(algo.client_id) not in owned_stems
         and (algo.symbol, algo.side) not in unowned
         and not view.may_hide(algo.symbol)  # it may be the stop of a position that could not be read
     ]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 
 from services.execute import book_records
 from services.execute.book_records import BookRecords

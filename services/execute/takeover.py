@@ -154,6 +154,7 @@ def _entry(
         take_profit_price=target,
         protected_at=now,
         close_reason=None,
+        close_detail="",
         closed_by=None,
         close_attempts=0,
         version=1,
