@@ -14,7 +14,16 @@ from services.execute.execution_rules import ClosedBooks
 from services.execute.memory import MemoryEntries
 from services.execute.order_state import FINAL, TRANSITIONS, Control, Entry, EntryState
 from services.execute.store import ExecuteStore
-from services.execute.venue import MarginSetup, OrderReport, OrderRow, OrderSide, ProtectiveOrder
+from services.execute.takeover import taken_over
+from services.execute.venue import (
+    AlgoReport,
+    MarginSetup,
+    OrderReport,
+    OrderRow,
+    OrderSide,
+    ProtectiveOrder,
+    VenuePosition,
+)
 from shared import ids
 from shared.clock import utc_now
 from shared.database import Database
@@ -495,3 +504,34 @@ async def test_an_exit_of_a_clock_that_is_ahead_does_not_void_the_entries_to_com
     await store.record_exit(close_request(symbol="BTCUSDT", at=utc_now() + timedelta(hours=1)))
     entry = await inserted(store, fresh(signal_received_at=utc_now() + timedelta(seconds=6)))
     assert await store.claim(entry.signal_id, None) is not None
+
+
+async def test_a_position_that_was_found_is_inserted_whole_and_only_where_nothing_stands(store: Any) -> None:
+    position = VenuePosition(
+        symbol="BTCUSDT",
+        side=Side.SHORT,
+        quantity=Decimal("0.1"),
+        entry_price=Decimal(50_000),
+        mark_price=Decimal(50_000),
+        liquidation_price=Decimal(52_000),
+        margin_usdt=Decimal(250),
+        notional_usdt=Decimal(5_000),
+        unrealised_pnl_usdt=Decimal(0),
+    )
+    stop = AlgoReport(
+        client_id=ids.client_order_id("test", "lost", ids.OrderRole.STOP_LOSS),
+        algo_id="1",
+        symbol="BTCUSDT",
+        side=OrderSide.BUY,
+        status="NEW",
+        trigger_price=Decimal(51_000),
+        actual_order_id=None,
+    )
+    found = taken_over(position, [stop], None, "test", utc_now())
+    async with store.transaction() as tx:
+        assert await store.record_taken_over(tx, found)
+        assert not await store.record_taken_over(tx, found)
+    assert await store.entry(found.signal_id) == found
+    elsewhere = msgspec.structs.replace(found, signal_id="adopted-other", client_id="p95test-other-a")
+    async with store.transaction() as tx:
+        assert not await store.record_taken_over(tx, elsewhere), "one live entry per symbol"
