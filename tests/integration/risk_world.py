@@ -102,7 +102,8 @@ class World:
         await self.database.execute(
             "UPDATE account SET state = 'ACTIVE', trading_epoch = 1, wallet_usdt = NULL, equity_usdt = NULL, "
             "available_usdt = NULL, snapshot_taken_at = NULL, day = NULL, day_start_equity_usdt = NULL, "
-            "peak_equity_usdt = NULL"
+            "peak_equity_usdt = NULL, day_base_usdt = NULL, net_transfers_usdt = NULL, unexplained_usdt = 0, "
+            "emptied_from_usdt = NULL"
         )
         async with await aio_pika.connect(self.servers.amqp_url) as connection:
             channel = await connection.channel()
@@ -121,6 +122,17 @@ class World:
         taken_at = utc_now() - timedelta(seconds=age_s)
         await replica.flow.on_snapshot(
             told(made := snapshot(*positions, taken_at=taken_at, equity=equity)), made
+        )
+
+    async def let_pass(self, seconds: int) -> None:
+        """Let the reservations be so much older: a snapshot from the future would be refused."""
+        await self.database.execute(
+            "UPDATE reservations SET reserved_at = reserved_at - make_interval(secs => $1), "
+            "valid_until = valid_until - make_interval(secs => $1)",
+            seconds,
+        )
+        await self.database.execute(
+            "UPDATE account SET snapshot_taken_at = snapshot_taken_at - make_interval(secs => $1)", seconds
         )
 
     async def rows(self, query: str, *arguments: object) -> list[Any]:

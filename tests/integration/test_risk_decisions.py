@@ -183,7 +183,7 @@ async def test_approval_says_what_execute_needs(world: World) -> None:
     assert approval.sizing.reference_price == D(100)
     assert world.heard[0].correlation_id == message.signal.signal_id
     assert world.heard[0].causation_id == envelope.event_id
-    assert len(approval.checks) == 24
+    assert len(approval.checks) == 25
 
 
 async def test_exit_on_the_proposals_queue_is_the_messages_fault(world: World) -> None:
@@ -330,9 +330,11 @@ async def test_approval_that_was_never_executed_is_free_again_once_it_cannot_be_
     async with world.replica(WIDE) as replica:
         await world.report(replica)
         signal_id = (await approved_in(world, replica, A)).signal.signal_id
-        await world.report(replica, age_s=-43)  # valid for 30 s, and for 14 s more it might appear
+        await world.let_pass(43)  # valid for 30 s, and for 14 s more it might appear
+        await world.report(replica)
         assert await state_of(world, signal_id) == ("held", None)
-        await world.report(replica, age_s=-59)
+        await world.let_pass(16)
+        await world.report(replica)
         assert await state_of(world, signal_id) == ("released", "never_seen")
         ended = OrderEnded(
             signal_id=signal_id,

@@ -68,7 +68,7 @@ async def test_check_tells_the_decision_and_leaves_no_trace(world: World) -> Non
             answer = (await client.post("/check", json={"symbol": A, "action": "buy"})).json()
             assert (answer["approved"], answer["reason"]) == (True, "approved")
             assert answer["sizing"]["leverage"] == 20
-            assert len(answer["checks"]) == 24
+            assert len(answer["checks"]) == 25
         old = {"symbol": A, "action": "sell", "alert_time": (utc_now() - timedelta(seconds=31)).isoformat()}
         assert (await client.post("/check", json=old)).json()["outcome"] == "expired"
         assert (await client.post("/check", json={"symbol": A, "action": "hold"})).status_code == 422
