@@ -173,7 +173,7 @@ def _sizing(
         kelly_fraction=ZERO,
         margin_fraction=ZERO,
         probe=False,
-        leverage=max(1, min(150, round(notional / margin))) if margin > ZERO else 1,
+        leverage=position.leverage,
         quantity=quantity,
         reference_price=price,
         notional_usdt=stored(notional),

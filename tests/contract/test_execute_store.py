@@ -517,6 +517,7 @@ async def test_a_position_that_was_found_is_inserted_whole_and_only_where_nothin
         margin_usdt=Decimal(250),
         notional_usdt=Decimal(5_000),
         unrealised_pnl_usdt=Decimal(0),
+        setup=None,
     )
     stop = AlgoReport(
         client_id=ids.client_order_id("test", "lost", ids.OrderRole.STOP_LOSS),
