@@ -3,6 +3,7 @@
 # service: this project runs private servers of its own. Whatever stood in the way before (an existing policy-rc.d,
 # a cluster configuration) is put back, on failure too. Packages that are already there are never upgraded.
 set -euo pipefail
+umask 022 # packages write system files that every user must read
 
 POLICY=/usr/sbin/policy-rc.d
 POLICY_SAVED=/usr/sbin/policy-rc.d.phoenix95-saved

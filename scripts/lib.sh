@@ -5,7 +5,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 PYTHON_MIN='3, 11'
-PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx; missing from the PATH of ordinary users
+export PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin # sbin has nginx; users' PATH lacks it
+export PYTHONUTF8=1 # whatever the locale says: paths and messages are UTF-8
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -23,11 +24,23 @@ as_root() {
     fi
 }
 
-# The first interpreter that is new enough; a pyenv one serves as well as Debian's.
+# The checkout's own path stands in supervisord's configuration and in lists separated by `:`. Homes may have any
+# name (infrastructure/local/plain_paths.py), the code may not.
+require_usable_checkout() {
+    case $ROOT in
+        *:* | *\"* | *' #'* | *' ;'* | *[[:cntrl:]]*)
+            die "this checkout's path has a colon, a double quote, a blank before # or ;, or a control character in it, which" \
+                "Python's environments and supervisord cannot hold: move or rename the directory: $(printf '%q' "$ROOT")"
+            ;;
+    esac
+}
+
+# The first interpreter that is new enough; a pyenv one serves as well as Debian's, one of an activated environment
+# does not: it may be the very one that is made anew.
 find_python() {
     local candidate
     for candidate in python3 python3.11 python3.12 python3.13 /usr/bin/python3; do
-        if "$candidate" -c "import sys; sys.exit(sys.version_info < ($PYTHON_MIN))" 2>/dev/null; then
+        if "$candidate" -c "import sys; sys.exit(sys.version_info < ($PYTHON_MIN) or sys.prefix != sys.base_prefix)" 2>/dev/null; then
             echo "$candidate"
             return 0
         fi
@@ -56,8 +69,11 @@ missing_packages() {
     fi
 }
 
-# What only the tests need: a browser for the dashboard, and fonts with Korean so that its pictures can be read.
+# What only the tests need: a browser for the dashboard, fonts with Korean so that its pictures can be read, and git,
+# which says what belongs to the repository.
 missing_test_packages() {
+    command -v git >/dev/null || echo git
+    command -v openssl >/dev/null || echo openssl # certificates for the TLS port
     command -v chromium >/dev/null || echo chromium
     compgen -G '/usr/share/fonts/opentype/noto/NotoSansCJK*' >/dev/null || echo fonts-noto-cjk
 }
@@ -75,22 +91,60 @@ ensure_packages() {
     as_root bash "$ROOT/scripts/install_packages.sh" $missing >&2 || die "the packages could not be installed: $missing"
 }
 
-# Usage: ensure_venv requirements.txt|requirements-dev.txt. Runs pip only when the pinned lists changed since the last time.
-ensure_venv() {
-    local list=$1 python wanted stamp
-    wanted=$(cd "$ROOT" && sha256sum requirements.txt requirements-dev.txt constraints.txt | sha256sum)
-    for stamp in "$VENV/.$list" "$VENV/.requirements-dev.txt"; do # the development list contains the other one
-        if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return 0; fi
+# What a virtual environment was made for: packages of one Python are not seen, or crash, under another, and its
+# commands name the place it was made in.
+venv_identity() {
+    local python place
+    python=$("$VENV/bin/python" -I -S -c 'import os, sys; print(sys.implementation.cache_tag, os.uname().machine)') &&
+        place=$(cd "$VENV" && pwd -P) && echo "$python $place"
+}
+
+# Usage: venv_fits LIST WANTED. Tells whether the pinned lists are installed, for the Python that runs now, here.
+venv_fits() {
+    local stamp installed made_for identity
+    identity=$(venv_identity 2>/dev/null) || return 1
+    for stamp in "$VENV/.$1" "$VENV/.requirements-dev.txt"; do # the development list contains the other one
+        { read -r installed && { read -r made_for || made_for=; }; } 2>/dev/null <"$stamp" || continue
+        [ "$installed" = "$2" ] || continue
+        if [ -z "$made_for" ] && "$VENV/bin/python" -c 'import pip, supervisor' 2>/dev/null; then
+            made_for=$identity # stamped by an earlier version, and its packages are seen
+        fi
+        if [ "$made_for" = "$identity" ]; then return 0; fi
     done
+    return 1
+}
+
+# Usage: ensure_venv requirements.txt|requirements-dev.txt. Runs pip only when the pinned lists or Python changed since
+# the last time.
+ensure_venv() {
+    local list=$1 python wanted identity
+    require_usable_checkout
+    wanted=$(cd "$ROOT" && sha256sum requirements.txt requirements-dev.txt constraints.txt | sha256sum)
+    if venv_fits "$list" "$wanted"; then return 0; fi
     python=$(find_python) || die "Python ($PYTHON_MIN) or newer is needed"
-    if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    if ! is_of_this_python; then
+        [ ! -L "$VENV" ] || die "$VENV is a link to an environment of another Python: remove the link"
         say "Creating the virtual environment $VENV"
-        "$python" -m venv --clear "$VENV" || die "could not create $VENV (is python3-venv installed?)"
+        "$python" -m venv --clear "$VENV" ||
+            die "could not create $VENV (is python3-venv installed, and may this user write there?)"
     fi
     say "Installing the Python packages of $list"
+    rm -f "$VENV"/.requirements*.txt # interrupted from here on, it is installed again
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
         -r "$ROOT/$list" -c "$ROOT/constraints.txt" >&2 || die "pip could not install $list"
-    printf '%s\n' "$wanted" >"$VENV/.$list"
+    identity=$(venv_identity) || die "$VENV/bin/python does not run"
+    printf '%s\n%s\n' "$wanted" "$identity" >"$VENV/.$list"
+}
+
+# Tells whether pip would install for the Python and the place that the environment was made for.
+is_of_this_python() {
+    local made_for stamp
+    "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || return 1
+    for stamp in "$VENV"/.requirements*.txt; do
+        made_for=$(sed -n 2p "$stamp" 2>/dev/null) || continue
+        [ -z "$made_for" ] || [ "$made_for" = "$(venv_identity)" ] || return 1
+    done
+    return 0
 }
 
 # Runs the virtual environment's Python in the repository; pytest and the supervisor must see the same one.

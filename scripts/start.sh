@@ -27,4 +27,6 @@ if [ "$install" = yes ]; then
     MONITORING=$monitoring ensure_packages
     ensure_venv requirements.txt
 fi
+# What is misspelt has no effect; better said now than found out in a trade. What is wrong the start itself refuses.
+run_python scripts/phoenix.py config check --unread >&2 || true
 run_python -m infrastructure.local start ${arguments[@]+"${arguments[@]}"}

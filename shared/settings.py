@@ -1,18 +1,28 @@
 """Settings that every service has, read once at start from the environment and the files it names.
 
-`PHOENIX_ENV_FILE` lists env files, separated by `:`; later ones win, the process environment wins over all.
+`PHOENIX_ENV_FILE` lists settings files, separated by `:`; later ones win, the process environment wins over
+all. What a file says is decided by `shared.settings_text`, for the command line and the start as well.
 Secrets are `SecretStr`: they print as asterisks everywhere. Nothing else in Phoenix reads the environment.
 """
 
 import os
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from shared import settings_files
 from shared.errors import OperatorNeeded
 
 ENV_PREFIX = "PHOENIX_"
@@ -32,7 +42,40 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeVali
 LOOPBACK = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
 
 
-class Settings(BaseSettings):
+class SettingsFilesSource(DotEnvSettingsSource):
+    """The files that `PHOENIX_ENV_FILE` lists, as everybody reads them, instead of pydantic's own reading."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, env_file=env_files())
+
+    def _read_env_files(self) -> Mapping[str, str | None]:
+        values: dict[str, str | None] = {}
+        for name in env_files():
+            values |= {key.lower(): value for key, value in settings_files.read(Path(name)).items()}
+        return values
+
+
+class FileSettings(BaseSettings):
+    """Settings from the environment and the settings files that it names."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from, the strongest first.
+
+        Raises:
+            OperatorNeeded: something in a file cannot be read.
+        """
+        return init_settings, env_settings, SettingsFilesSource(settings_cls)
+
+
+class Settings(FileSettings):
     """What every service needs to know."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
@@ -79,9 +122,9 @@ def load(kind: type[SettingsT]) -> SettingsT:
     Raises:
         OperatorNeeded: a setting is missing or out of range; the message names each and what is wrong.
     """
-    arguments: dict[str, Any] = {"_env_file": env_files()}
+    from_outside: dict[str, Any] = {}  # no argument: everything comes from the environment and the files
     try:
-        return kind(**arguments)
+        return kind(**from_outside)
     except SettingsError as error:  # a list or table that is not JSON; the message names the field
         raise OperatorNeeded(f"settings are not usable: {error}") from None
     except ValidationError as error:

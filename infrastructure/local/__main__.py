@@ -7,6 +7,7 @@ touched, 130 interrupted.
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from infrastructure.local.bring_up import StartError
 from infrastructure.local.layout import HOME_DEFAULT, REPOSITORY, MissingServerError
 from infrastructure.local.monitoring import FAMILY as MONITORING
+from infrastructure.local.plain_paths import HomeError
 from infrastructure.local.plan import UnknownProgramError
 from infrastructure.local.ports import REPLICAS_MAX
 from infrastructure.local.preparation import PreparationError
@@ -25,6 +27,7 @@ from infrastructure.local.rolling import RollRefused
 from infrastructure.local.settings_file import PORT_BASE_KEY
 from infrastructure.local.stack import LocalStack
 from infrastructure.local.supervision import SupervisorError
+from shared.errors import OperatorNeeded
 
 NOT_OVERRIDES = frozenset({PORT_BASE_KEY, "PHOENIX_HOME", "PHOENIX_ENV_FILE"})
 """These steer the stack itself; every other PHOENIX_* of the shell counts as a setting for this run."""
@@ -32,7 +35,9 @@ NOT_OVERRIDES = frozenset({PORT_BASE_KEY, "PHOENIX_HOME", "PHOENIX_ENV_FILE"})
 EXIT_REFUSED = 3
 EXIT_INTERRUPTED = 130
 
-FAILURES = (StartError, PreparationError, MissingServerError, SupervisorError, OSError)
+FAILURES = (
+    HomeError, StartError, PreparationError, MissingServerError, SupervisorError, OperatorNeeded, OSError,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +109,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _env(_options: argparse.Namespace) -> int:
     stack = _stack()
-    _show(f"export PHOENIX_HOME={stack.layout.home}")
-    _show(f"export PHOENIX_ENV_FILE={':'.join(str(path) for path in stack.env_files())}")
+    files = ":".join(str(path) for path in stack.env_files())
+    _show(f"export PHOENIX_HOME={shlex.quote(str(stack.layout.home))}")
+    _show(f"export PHOENIX_ENV_FILE={shlex.quote(files)}")
     return 0
 
 
@@ -130,7 +136,9 @@ def _show(text: str) -> None:
 
 
 def _settings_of_shell(environment: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environment.items() if k.startswith("PHOENIX_") and k not in NOT_OVERRIDES}
+    """Return the settings in the shell; a service reads their names whatever the case, so we do too."""
+    named = {key.upper(): value for key, value in environment.items()}
+    return {k: v for k, v in named.items() if k.startswith("PHOENIX_") and k not in NOT_OVERRIDES}
 
 
 def _names(text: str) -> list[str]:

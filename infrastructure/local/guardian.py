@@ -23,7 +23,7 @@ import psutil
 
 from infrastructure.local import log_files
 from infrastructure.local.layout import Layout, MissingServerError, find_binaries, find_layout
-from infrastructure.local.leftovers import live_process
+from infrastructure.local.leftovers import supervisor_process
 from infrastructure.local.plan import Probe, programs
 from infrastructure.local.ports import REPLICAS_MAX, Ports
 from infrastructure.local.probes import http_status
@@ -102,7 +102,7 @@ class Guardian:
     def _replace_supervisor(self, now: float) -> None:
         """Start another supervisord when the old one is gone, or was deaf for too long."""
         self._deaf_since = self._deaf_since if self._deaf_since is not None else now
-        old = live_process(self._layout.supervisor_pid)
+        old = supervisor_process(self._layout)
         if old is not None and now - self._deaf_since < SUPERVISOR_DEAF_S_MAX:
             return
         with undisturbed(self._layout) as is_free:

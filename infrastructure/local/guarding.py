@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import psutil
 
 from infrastructure.local.layout import Binaries, Layout
-from infrastructure.local.leftovers import live_process, stop_process
+from infrastructure.local.leftovers import our_process, stop_process
 from infrastructure.local.ports import Ports
 from infrastructure.local.rendering import GUARDIAN
 from infrastructure.local.supervision import STOP_MARGIN_S, ProcessInfo, Supervisor
@@ -28,7 +28,7 @@ def guardian_command(
 
 def end_guardian(layout: Layout, supervisor: Supervisor) -> None:
     """End the guardian, supervised or not, so that what is stopped now stays so."""
-    guardian = live_process(layout.guardian_pid)
+    guardian = our_process(layout, layout.guardian_pid)
     if guardian is None:
         return
     if supervisor.is_alive():
@@ -39,7 +39,7 @@ def end_guardian(layout: Layout, supervisor: Supervisor) -> None:
 def kill_all(layout: Layout, processes: Mapping[str, ProcessInfo]) -> None:
     """End every process at once, first the two that would start the others again."""
     for pid_file in (layout.supervisor_pid, layout.guardian_pid):
-        if (process := live_process(pid_file)) is not None:
+        if (process := our_process(layout, pid_file)) is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
     for name, process_info in processes.items():

@@ -4,8 +4,9 @@ The program writes its log file itself and not through a pipe of supervisord's: 
 gone, who logs would wait or fail. Before, it ends what an earlier incarnation left behind (nginx's workers
 would go on holding its ports), notes the process id, and holds a program back that ends again and again:
 each start costs log, and of the exchange's patience. What is left is known by the process group of the noted
-id within our own session, so a stranger that got a used number is safe. A full disk keeps nothing from
-starting. Runs isolated: it imports the standard library only.
+id within our own session. The kernel gives a number away again only when no group bears it any more, so a
+living process of that number that began at another time means: nothing was left. A full disk keeps nothing
+from starting. Runs isolated: it imports the standard library only.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 GONE_TIMEOUT_S = 5.0
 POLL_S = 0.02
@@ -25,6 +27,17 @@ PAUSES_S = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 """Before each start that follows quick ends; the last one for all further. Room on a disk again, or a server
 that is back, is used within it."""
 STARTS_FORMAT = "{:6d} {:16.3f}\n"
+PID_FORMAT = "{:<10d} {:<20d}\n"
+
+START_FIELD = 19
+"""Place of the start, in ticks since the machine's, among the fields of /proc/<pid>/stat after the name."""
+
+
+class PidNote(NamedTuple):
+    """What a pid file says: a number and, in files of the launcher, when the process began."""
+
+    pid: int
+    began: int | None
 
 
 def main() -> None:
@@ -34,7 +47,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what stops the program stops us as well, quietly
     if options.pid_file is not None:
         end_group(former_group(options.pid_file))
-        overwrite(options.pid_file, f"{os.getpid():<10d}\n")
+        overwrite(options.pid_file, PID_FORMAT.format(os.getpid(), started_at(os.getpid()) or 0))
     if options.starts is not None:
         time.sleep(next_pause(options.starts, time.monotonic()))
     if options.user is not None:
@@ -98,12 +111,30 @@ def become(user: str) -> None:
     os.setuid(account.pw_uid)
 
 
-def former_group(pid_file: Path) -> int | None:
-    """Return the process group of the earlier incarnation, None when there was none."""
+def read_note(pid_file: Path) -> PidNote | None:
+    """Return what a pid file says; None when there is none or it is not one."""
     try:
-        return int(pid_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        first, *rest = pid_file.read_text(encoding="utf-8").partition("\n")[0].split()
+        pid, began = int(first), int(rest[0]) if len(rest) == 1 else None
+    except (OSError, ValueError):
         return None
+    return PidNote(pid, began) if pid > 0 and len(rest) <= 1 else None
+
+
+def started_at(pid: int) -> int | None:
+    """Return when a process began, in ticks since the machine's start; None when there is none."""
+    try:
+        return int(_fields(pid)[START_FIELD])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def former_group(pid_file: Path) -> int | None:
+    """Return the process group of the earlier incarnation, None when nothing of it can be left."""
+    note = read_note(pid_file)
+    if note is None or started_at(note.pid) not in {None, note.began}:
+        return None
+    return note.pid
 
 
 def end_group(group: int | None) -> None:
@@ -131,12 +162,15 @@ def group_members(group: int | None) -> list[int]:
 def _belongs(pid: int, group: int, session: int) -> bool:
     """Read state, group and session of a process: the fields after its name, which is in parentheses."""
     try:
-        state, _parent, its_group, its_session = (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
-        )
+        state, _parent, its_group, its_session = _fields(pid)[:4]
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z" and int(its_group) == group and int(its_session) == session
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of a process's state after its name, which may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Where the local stack keeps its things: paths below PHOENIX_HOME, and the programs it finds on the machine.
 
-It knows paths only; nothing here starts a process or writes a secret.
+It knows paths only; nothing here starts a process or writes a secret. Directories get the modes they need
+whatever the caller's umask is, because PostgreSQL runs as another user.
 """
 
-import hashlib
 import os
 import pwd
 import shutil
@@ -12,6 +12,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from infrastructure.local.plain_paths import HomeError, plain_name, resolved_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME_DEFAULT = REPOSITORY / ".phoenix"
@@ -22,8 +24,15 @@ POSTGRES_SYSTEM_USER = "postgres"
 POSTGRES_OUTSIDE = Path("/var/lib/phoenix95")
 """Data directories for homes that the PostgreSQL user cannot reach, such as those below /root."""
 
-SOCKET_PATH_BYTES_MAX = 90
-"""Unix socket paths end at 107 bytes, and supervisord binds under a longer temporary name first."""
+POSTGRES_NOTE = "postgres.location"
+"""Holds, in the home, where its data went."""
+
+SUPERVISED_MARK = "PHOENIX_SUPERVISED_HOME"
+"""In the environment of every process that a supervisor of ours started, and in nobody's shell: people export
+`PHOENIX_HOME` too."""
+
+PASSABLE = 0o711
+"""A directory that PostgreSQL's user passes through and cannot list."""
 
 
 class MissingServerError(Exception):
@@ -47,10 +56,15 @@ class Binaries:
 
 @dataclass(frozen=True)
 class Layout:
-    """The directories and files of one system; `postgres` may be outside `home`."""
+    """The directories and files of one system; `postgres` may be outside `home`.
+
+    `broker_node` is the name under which the broker's data was written, if there is any: it keeps that name
+    when the port base changes or the home is copied.
+    """
 
     home: Path
     postgres: Path
+    broker_node: str | None = None
 
     @property
     def env_file(self) -> Path:
@@ -94,12 +108,8 @@ class Layout:
 
     @property
     def socket(self) -> Path:
-        """Where supervisord answers; short, because the kernel limits such paths."""
-        path = self.run / "supervisor.sock"
-        if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
-            return path
-        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"phoenix95-{os.getuid()}-{digest}" / "supervisor.sock"
+        """Where supervisord answers; the home's plain name keeps it short enough for the kernel."""
+        return self.run / "supervisor.sock"
 
     @property
     def rabbitmq(self) -> Path:
@@ -146,17 +156,33 @@ class Layout:
 
 def find_layout(home: Path) -> Layout:
     """Return the layout of `home`; where PostgreSQL's data went is remembered in a note there."""
-    note = home / "postgres.location"
-    if note.is_file():
-        return Layout(home, Path(note.read_text(encoding="utf-8").strip()))
-    return Layout(home, home / "postgres")
+    home = resolved_name(home)
+    note = home / POSTGRES_NOTE
+    outside = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else None
+    return Layout(home, outside or home / "postgres", _broker_node(home))
+
+
+def _broker_node(home: Path) -> str | None:
+    """Return the name of the node whose data is there, the one used last if there are several."""
+    found = [path for path in (home / "rabbitmq" / "mnesia").glob("*@localhost") if path.is_dir()]
+    return max(found, key=lambda path: path.stat().st_mtime).name if found else None
 
 
 def make_layout(home: Path) -> Layout:
-    """Create the directories of `home`, private to this user, and choose where PostgreSQL's data goes."""
-    home.mkdir(mode=0o711, parents=True, exist_ok=True)  # passable, so that PostgreSQL's user reaches its own
+    """Create the directories of `home`, private to this user, and choose where PostgreSQL's data goes.
+
+    Raises:
+        HomeError: the home's name cannot be used, or it belongs to another user.
+    """
+    _make(home, PASSABLE)  # passable, so that PostgreSQL's user reaches its own
+    home = plain_name(home)
     for path in (home / "logs", home / "run"):
-        path.mkdir(mode=0o700, exist_ok=True)
+        _make(path, 0o700)
+    if (owner := (home / "run").stat().st_uid) != os.getuid():
+        raise HomeError(
+            f"{home} belongs to the user {_user_name(owner)}, this is {_user_name(os.getuid())}:"
+            f" start Phoenix as {_user_name(owner)}, or choose another home with PHOENIX_HOME"
+        )
     layout = find_layout(home)
     if os.getuid() == 0 and layout.postgres == home / "postgres":
         layout = _reachable_for_postgres(layout)
@@ -167,12 +193,23 @@ def make_layout(home: Path) -> Layout:
         layout.prometheus,
         layout.alertmanager,
         layout.paper_exchange,
-        layout.socket.parent,
     ):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if layout.socket.parent.stat().st_uid != os.getuid():
-        raise PermissionError(f"{layout.socket.parent} belongs to somebody else")
+        _make(path, 0o700)
     return layout
+
+
+def _make(path: Path, mode: int) -> None:
+    """Create a directory with exactly this mode; an existing one keeps its own."""
+    if not path.is_dir():
+        path.mkdir(mode=mode, parents=True)
+        path.chmod(mode)  # the umask took its part
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def find_binaries() -> Binaries:
@@ -208,17 +245,27 @@ def postgres_user() -> str | None:
 def _reachable_for_postgres(layout: Layout) -> Layout:
     """Keep the data in the home if PostgreSQL's user can get there, else put it outside and leave a note."""
     account = pwd.getpwnam(POSTGRES_SYSTEM_USER)
-    if layout.postgres.exists() or all(
-        _may_pass(parent, account)
-        for parent in (layout.postgres, *layout.postgres.parents)
-        if parent.exists()
-    ):
+    parents = {*layout.postgres.parents, *layout.postgres.resolve().parents}
+    if all(_may_pass(parent, account) for parent in parents if parent.exists()):
         return layout
-    POSTGRES_OUTSIDE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if (layout.postgres / "PG_VERSION").exists():
+        raise HomeError(
+            f"PostgreSQL's user ({POSTGRES_SYSTEM_USER}) cannot reach its data in {layout.postgres}: a"
+            " directory above is closed to others. Open it (chmod o+x), or move the home to where it can"
+        )
+    outside = new_outside_directory(account)
+    (layout.home / POSTGRES_NOTE).write_text(f"{outside}\n", encoding="utf-8")
+    return Layout(layout.home, outside, layout.broker_node)
+
+
+def new_outside_directory(account: pwd.struct_passwd) -> Path:
+    """Return a fresh directory for PostgreSQL's data outside of any home, owned by its user."""
+    _make(POSTGRES_OUTSIDE, 0o755)
+    if not _may_pass(POSTGRES_OUTSIDE, account):  # made under a narrow umask by an earlier version
+        POSTGRES_OUTSIDE.chmod(0o755)
     outside = Path(tempfile.mkdtemp(prefix="postgres-", dir=POSTGRES_OUTSIDE))
     os.chown(outside, account.pw_uid, account.pw_gid)
-    (layout.home / "postgres.location").write_text(f"{outside}\n", encoding="utf-8")
-    return Layout(layout.home, outside)
+    return outside
 
 
 def _may_pass(directory: Path, account: pwd.struct_passwd) -> bool:

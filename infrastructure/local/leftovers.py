@@ -1,8 +1,8 @@
 """Finds and ends processes of a system whose supervisor is gone.
 
-Processes are found by pid file (checked against the process's start, because pids are used again), by the
-session of their supervisor, and by the mark in their environment; never by name, for others may run the same
-programs.
+A process is known by what it is, never by a number or a time alone: numbers are used again, clocks are set.
+Ours carry a mark in their environment; servers that overwrite theirs (nginx, Redis, PostgreSQL) run a
+server's program in a directory of this home. Nothing else is ever signalled, whatever a pid file says.
 """
 
 import os
@@ -13,79 +13,127 @@ from pathlib import Path
 
 import psutil
 
-from infrastructure.local.layout import Layout
+from infrastructure.local.launch import read_note, started_at
+from infrastructure.local.layout import SUPERVISED_MARK, Layout
 from infrastructure.local.plan import Program, stop_waves
 from infrastructure.local.ports import Ports
 
-PID_FILE_DELAY_S = 2.0
-"""A program's pid file is written at most this long after the process began."""
-
 KILL_TIMEOUT_S = 5.0
-HOME_MARK = "PHOENIX_HOME"
+OVERWRITING = frozenset({"nginx", "postgres", "redis-server", "redis-check-rdb"})
+"""Programs that write their title over their environment; Redis is one file under several names."""
+
+DELETED = " (deleted)"
+"""What the kernel adds to the program's name after a package was upgraded under a running process."""
 
 
 def live_process(pid_file: Path) -> psutil.Process | None:
-    """Return the process that wrote the pid file if it still runs."""
-    try:
-        process = psutil.Process(int(pid_file.read_text(encoding="utf-8").split()[0]))
-        written = pid_file.stat().st_mtime
-        if process.status() == psutil.STATUS_ZOMBIE or process.create_time() > written + PID_FILE_DELAY_S:
-            return None
-    except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+    """Return the process whose number a pid file holds, if there is one and it began when the file says."""
+    note = read_note(pid_file)
+    if note is None or (note.began is not None and started_at(note.pid) != note.began):
         return None
-    return process
+    try:
+        process = psutil.Process(note.pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
 
 
-def stop_leftovers(
-    layout: Layout, table: Iterable[Program], ports: Ports, session: "Session | None"
-) -> list[str]:
+@dataclass(frozen=True)
+class Owned:
+    """What makes a process one of this home: its mark, or a server's program in one of `directories`."""
+
+    home: str
+    directories: frozenset[str]
+
+    @classmethod
+    def of(cls, layout: Layout) -> "Owned":
+        """Return how the processes of a home are known."""
+        directories = (layout.nginx, layout.redis, layout.postgres)
+        return cls(os.path.realpath(layout.home), frozenset(map(os.path.realpath, directories)))
+
+    def includes(self, process: psutil.Process) -> bool:
+        """Tell whether a process is ours."""
+        try:
+            mark = process.environ().get(SUPERVISED_MARK)
+            if mark is not None:
+                return os.path.realpath(mark) == self.home
+            program = os.path.basename(process.exe().removesuffix(DELETED))
+            return program in OVERWRITING and os.path.realpath(process.cwd()) in self.directories
+        except (psutil.Error, OSError):
+            return False
+
+
+def our_process(layout: Layout, pid_file: Path) -> psutil.Process | None:
+    """Return the process that a pid file names, if it lives and is one of this home."""
+    process = live_process(pid_file)
+    return process if process is not None and Owned.of(layout).includes(process) else None
+
+
+def supervisor_process(layout: Layout) -> psutil.Process | None:
+    """Return the supervisor of a home if it lives, deaf or not."""
+    return our_process(layout, layout.supervisor_pid)
+
+
+def stop_leftovers(layout: Layout, table: Iterable[Program], ports: Ports, session: int | None) -> list[str]:
     """End what is left of a system, in order; return what was found (names, or numbers of nameless ones)."""
     by_name = {program.name: program for program in table}
+    owned = Owned.of(layout)
     ended: list[str] = []
     for wave in stop_waves(by_name.values()):
-        alive = {name: live_process(layout.pid_file_of(name)) for name in wave}
+        alive = {name: our_process(layout, layout.pid_file_of(name)) for name in wave}
         found = {name: process for name, process in alive.items() if process is not None}
         for name, process in found.items():
             _signal(process, signal.Signals[f"SIG{by_name[name].stop_signal}"])
         patience_s = max((by_name[name].stop_timeout_s for name in found), default=0.0)
         _wait_or_kill(list(found.values()), patience_s)
         ended += found
-    nameless = session_members(session) + list(marked_listeners(layout, ports).values())
-    for process in nameless:
+    nameless = {process.pid: process for process in session_members(session, owned)}
+    nameless |= {process.pid: process for process in owned_listeners(owned, ports).values()}
+    for process in nameless.values():
         _signal(process, signal.SIGTERM)
-    _wait_or_kill(nameless, KILL_TIMEOUT_S)
-    return ended + [f"process {process.pid}" for process in nameless]
+    _wait_or_kill(list(nameless.values()), KILL_TIMEOUT_S)
+    return ended + [f"process {pid}" for pid in nameless]
 
 
-@dataclass(frozen=True)
-class Session:
-    """The session of a supervisor: its number is the supervisor's process id, noted at a time."""
+def forget_dead(layout: Layout, table: Iterable[Program]) -> None:
+    """Remove pid files whose process is not there, before anything starts: PostgreSQL would believe its own,
+    and the launcher the number of a program's earlier incarnation.
+    """
+    for program in table:
+        pid_file = layout.pid_file_of(program.name)
+        is_kept = program.writes_own_pid_file and is_in_use(layout.postgres)
+        if our_process(layout, pid_file) is None and not is_kept:
+            pid_file.unlink(missing_ok=True)
 
-    number: int
-    noted_at: float
+
+def is_in_use(data: Path) -> bool:
+    """Tell whether any process works in PostgreSQL's data: its pid file is then not ours to remove."""
+    directory = os.path.realpath(data)
+    return any(_works_in(process, directory) for process in psutil.process_iter())
 
 
-def recorded_session(supervisor_pid_file: Path) -> Session | None:
-    """Return the session of the supervisor that wrote the file, dead or alive."""
+def _works_in(process: psutil.Process, directory: str) -> bool:
     try:
-        number = int(supervisor_pid_file.read_text(encoding="utf-8"))
-        return Session(number, supervisor_pid_file.stat().st_mtime)
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def session_members(session: Session | None) -> list[psutil.Process]:
-    """Return the processes of a supervisor's session; none when its number belongs to somebody else now."""
-    if session is None or _is_younger(session.number, session.noted_at):
-        return []
-    return [process for process in psutil.process_iter() if _session_of(process) == session.number]
-
-
-def _is_younger(pid: int, noted_at: float) -> bool:
-    try:
-        return psutil.Process(pid).create_time() > noted_at + PID_FILE_DELAY_S
-    except psutil.NoSuchProcess:
+        return os.path.realpath(process.cwd()) == directory
+    except (psutil.Error, OSError):
         return False
+
+
+def recorded_session(session_file: Path) -> int | None:
+    """Return the number of the session of a system's supervisors, dead or alive."""
+    note = read_note(session_file)
+    return None if note is None else note.pid
+
+
+def session_members(session: int | None, owned: Owned) -> list[psutil.Process]:
+    """Return our processes in a supervisor's session; its number may be somebody else's by now."""
+    if session is None:
+        return []
+    return [
+        process
+        for process in psutil.process_iter()
+        if _session_of(process) == session and owned.includes(process)
+    ]
 
 
 def _session_of(process: psutil.Process) -> int | None:
@@ -95,11 +143,9 @@ def _session_of(process: psutil.Process) -> int | None:
         return None
 
 
-def marked_listeners(layout: Layout, ports: Ports) -> dict[int, psutil.Process]:
-    """Return processes that listen on our ports and carry our mark, by port."""
-    return {
-        port: process for port, process in listeners(ports.all()).items() if _is_marked(process, layout.home)
-    }
+def owned_listeners(owned: Owned, ports: Ports) -> dict[int, psutil.Process]:
+    """Return our processes that listen on our ports, by port."""
+    return {port: process for port, process in listeners(ports.all()).items() if owned.includes(process)}
 
 
 def listeners(ports: Iterable[int]) -> dict[int, psutil.Process]:
@@ -132,18 +178,21 @@ def stop_process(process: psutil.Process, *, patience_s: float, how: signal.Sign
     _wait_or_kill([process], patience_s)
 
 
-def _is_marked(process: psutil.Process, home: Path) -> bool:
-    try:
-        return process.environ().get(HOME_MARK) == str(home)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal exactly this process: psutil compares its start first, and through the handle the signal cannot
+    reach another one that gets its number meanwhile.
+    """
     try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
         return
+    try:
+        if process.is_running():
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
 
 
 def _wait_or_kill(processes: list[psutil.Process], patience_s: float) -> None:

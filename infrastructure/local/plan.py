@@ -219,7 +219,7 @@ def rabbitmq_environment(layout: Layout, ports: Ports) -> dict[str, str]:
         "HOME": str(home),  # where the Erlang cookie is
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(ports.of("epmd")),
-        "RABBITMQ_NODENAME": f"phoenix95_{ports.base}@localhost",
+        "RABBITMQ_NODENAME": layout.broker_node or f"phoenix95_{ports.base}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(ports.of("amqp")),
         "RABBITMQ_DIST_PORT": str(ports.of("erlang_distribution")),

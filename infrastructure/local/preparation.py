@@ -24,10 +24,14 @@ DATABASE = "phoenix"
 INITDB_TIMEOUT_S = 120
 
 PASSED_ON = (
-    "PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+    "PATH", "TZ", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 """What programs inherit from the shell that started the stack; all else stays out, secrets above all."""
+
+
+LOCALE = "C.UTF-8"
+"""Every glibc has it; the shell's may not be installed, or not be UTF-8."""
 
 
 class PreparationError(Exception):
@@ -101,7 +105,8 @@ def service_environment(layout: Layout, env_files: Sequence[Path]) -> dict[str, 
 def basic_environment() -> dict[str, str]:
     """Return the part of our environment that programs may see."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
-        "HOME": os.environ.get("HOME", "/")
+        "HOME": os.environ.get("HOME") or "/",
+        "LANG": LOCALE,
     }
 
 
@@ -115,6 +120,7 @@ def prepare_postgres(layout: Layout, binaries: Binaries, password: str) -> None:
         return
     user = postgres_user()
     layout.postgres.mkdir(mode=0o700, exist_ok=True)
+    layout.postgres.chmod(0o700)
     password_file = layout.postgres.parent / f".{layout.postgres.name}.password"
     write_private(password_file, password + "\n")
     try:
@@ -131,7 +137,7 @@ def _initdb(layout: Layout, binaries: Binaries, password_file: Path, user: str |
     command = [
         str(binaries.postgres_bin / "initdb"), "--pgdata", str(layout.postgres),
         "--username", ADMIN_ROLE, "--pwfile", str(password_file), "--auth", "scram-sha-256",
-        "--encoding", "UTF8", "--locale", "C.UTF-8",
+        "--encoding", "UTF8", "--locale", LOCALE,
     ]  # fmt: skip
     finished = subprocess.run(
         command,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from infrastructure.local.layout import REPOSITORY, Layout
+from infrastructure.local.layout import REPOSITORY, SUPERVISED_MARK, Layout
 from infrastructure.local.plan import Program
 from infrastructure.local.ports import LOOPBACK, SERVICES, Ports
 from infrastructure.nginx_lb.placeholders import Addresses
@@ -148,7 +148,8 @@ def _guardian_section(command: Iterable[str], layout: Layout) -> str:
 
 
 def _program_section(program: Program, layout: Layout, settings_environment: Mapping[str, str]) -> str:
-    environment = dict(program.environment) | (dict(settings_environment) if program.reads_settings else {})
+    environment = {**program.environment, SUPERVISED_MARK: str(layout.home)}
+    environment |= dict(settings_environment) if program.reads_settings else {}
     lines = [
         f"[program:{program.name}]",
         f"command={_escaped(shlex.join(_launch_command(program, layout, sys.executable)))}",

@@ -9,12 +9,11 @@ import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from infrastructure.local.ports import Ports
+from shared.settings_files import look, read
+from shared.settings_text import decoded, merged
 
 INSTALLATION_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 INSTALLATION_LENGTH = 4
@@ -109,7 +108,7 @@ SETTINGS = (
 def complete(existing: Known, ports: Ports, extra: Known) -> dict[str, str]:
     """Return `existing` with what is missing added and derived port lines moved to `ports`.
 
-    `extra` holds defaults only the caller knows, such as paths.
+    `extra` holds what only the caller knows: paths in the home.
     """
     former = replace(ports, base=int(existing.get(PORT_BASE_KEY, ports.base)))
     values = dict(existing)
@@ -120,35 +119,28 @@ def complete(existing: Known, ports: Ports, extra: Known) -> dict[str, str]:
             values[setting.key] = setting.make(ports, values)
     values[PORT_BASE_KEY] = str(ports.base)
     for key, value in extra.items():
-        values.setdefault(key, value)
+        if Path(values.get(key, value)).name == Path(value).name:  # ours: it follows the home when that moves
+            values[key] = value
     return values
 
 
-def merge_text(text: str, values: Known) -> str:
-    """Return the file's text with changed keys replaced in place and new ones appended; comments stay."""
-    present = dict(_assignments(text))
-    lines = (text or HEADER).splitlines()
-    for number, line in enumerate(lines):
-        key = line.partition("=")[0].strip().removeprefix("export ")
-        if key in present and key in values and present[key] != values[key]:
-            lines[number] = f"{key}={values[key]}"
-    lines += [f"{key}={value}" for key, value in values.items() if key not in present]
-    return "\n".join(lines) + "\n"
-
-
 def ensure_env_file(path: Path, ports: Ports, extra: Known) -> dict[str, str]:
-    """Write or complete the settings file (mode 0600) and return its values."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    values = complete(dict(_assignments(text)), ports, extra)
-    merged = merge_text(text, values)
-    if merged != text:
-        write_private(path, merged)
+    """Write or complete the settings file (mode 0600) and return its values.
+
+    Raises:
+        OperatorNeeded: something in it cannot be read; nothing was written.
+    """
+    values = complete(read(path), ports, extra)
+    text = decoded(path.read_bytes()) if path.exists() else ""
+    completed = merged(text or HEADER, values.items())
+    if completed != text:
+        write_private(path, completed)
     return values
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Return the values of a settings file, empty when there is none."""
-    return dict(_assignments(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    """Return the values of a settings file as far as they can be read, empty when there is none."""
+    return look(path).values
 
 
 def write_private(path: Path, text: str) -> None:
@@ -157,8 +149,3 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     Path(name).replace(path)
-
-
-def _assignments(text: str) -> list[tuple[str, str]]:
-    parsed = dotenv_values(stream=StringIO(text), interpolate=False)
-    return [(key, value) for key, value in parsed.items() if value is not None]

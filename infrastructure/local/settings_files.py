@@ -6,7 +6,9 @@ It reads and writes these files; what a key means is not its business.
 from collections.abc import Mapping
 from pathlib import Path
 
-from infrastructure.local.settings_file import read_env_file, write_private
+from infrastructure.local.settings_file import write_private
+from shared.settings_files import read
+from shared.settings_text import assignment
 
 
 class SettingsFiles:
@@ -34,16 +36,20 @@ class SettingsFiles:
         return [path for path in self.all if path.exists()]
 
     def values(self, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return every setting; `overrides` are those of a run that has not written its file yet."""
+        """Return every setting; `overrides` are those of a run that has not written its file yet.
+
+        Raises:
+            OperatorNeeded: something in a file cannot be read.
+        """
         found: dict[str, str] = {}
         for path in self._lasting:
-            found |= read_env_file(path)
-        return found | dict(read_env_file(self._overrides) if overrides is None else overrides)
+            found |= read(path)
+        return found | dict(read(self._overrides) if overrides is None else overrides)
 
     def write_overrides(self, overrides: Mapping[str, str]) -> None:
         """Replace the settings for this run; without any there is no file."""
         if overrides:
-            text = "".join(f"{key}={value}\n" for key, value in sorted(overrides.items()))
+            text = "".join(f"{assignment(key, value)}\n" for key, value in sorted(overrides.items()))
             write_private(self._overrides, text)
         else:
             self._overrides.unlink(missing_ok=True)

@@ -10,11 +10,12 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from infrastructure.local.bring_up import BringUp, StartError, Task
 from infrastructure.local.database import prepare_database
+from infrastructure.local.ending import SHUTDOWN_TIMEOUT_S, end_leftovers, end_supervised, forget_run
 from infrastructure.local.front_door import FrontDoor
 from infrastructure.local.guarding import end_guardian, guardian_command, kill_all
 from infrastructure.local.layout import (
@@ -26,14 +27,17 @@ from infrastructure.local.layout import (
 )
 from infrastructure.local.leftovers import (
     holders,
-    live_process,
+    is_in_use,
+    our_process,
     recorded_session,
     stop_leftovers,
     stop_process,
+    supervisor_process,
 )
 from infrastructure.local.monitoring import FAMILY as MONITORING
 from infrastructure.local.monitoring import monitoring_programs, prepare_monitoring, require_monitoring
-from infrastructure.local.plan import Program, programs, select, stop_waves
+from infrastructure.local.plain_paths import forget_name
+from infrastructure.local.plan import Program, programs, select
 from infrastructure.local.ports import PORT_BASE_DEFAULT, REPLICAS_MAX, SERVICES, Ports
 from infrastructure.local.preparation import (
     prepare_postgres,
@@ -43,6 +47,7 @@ from infrastructure.local.preparation import (
     service_environment,
 )
 from infrastructure.local.probes import Prober, is_port_free
+from infrastructure.local.relocation import owner_note, settle
 from infrastructure.local.rendering import GUARDIAN
 from infrastructure.local.report import ProgramStatus
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
@@ -56,8 +61,6 @@ from infrastructure.local.supervision import (
     SupervisorError,
     instances_in,
 )
-
-SHUTDOWN_TIMEOUT_S = 60.0
 
 
 def silent(_line: str) -> None:
@@ -116,9 +119,15 @@ class LocalStack:
             PreparationError, MissingServerError, UnknownProgramError, SupervisorError: it could not be tried.
         """
         binaries = find_binaries()
-        self.layout = make_layout(self.layout.home)
+        given = self.layout.home
+        self.layout = make_layout(given)
+        if self.layout.home != given:
+            self._tell(f"  · that path is used as {self.layout.home}: the servers cannot hold it as it is")
+            self._supervisor = Supervisor(self.layout)
         with self._lock():
             running = self._running_processes()
+            if not running:
+                self.layout = settle(self.layout, is_in_use, self._tell)
             count = replicas or instances_in(running)
             table = self._table(binaries, count)
             chosen = select(table, only=only, without={*without, *self._without})
@@ -180,15 +189,15 @@ class LocalStack:
             end_guardian(self.layout, self._supervisor)
             # Both are read now: supervisord removes the file a moment before it is gone.
             session = recorded_session(self.layout.session_file)
-            supervisor = live_process(self.layout.supervisor_pid)
+            supervisor = supervisor_process(self.layout)
             found = [name for name, process in self._running_processes().items() if process.pid]
+            table = self._table(find_binaries(), REPLICAS_MAX)
             if self._supervisor.is_alive():
-                self._stop_supervised()
+                end_supervised(self._supervisor, table)
             if supervisor is not None:
                 stop_process(supervisor, patience_s=SHUTDOWN_TIMEOUT_S)
-            table = self._table(find_binaries(), REPLICAS_MAX)
             found += stop_leftovers(self.layout, table, self.ports, session)
-            self._forget_run()
+            forget_run(self.layout)
             return found
 
     def destroy(self) -> None:
@@ -198,8 +207,10 @@ class LocalStack:
         """
         kill_all(self.layout, self._running_processes())
         self.stop()
-        for path in (self.layout.postgres, self.layout.socket.parent, self.layout.home):
+        for path in (self.layout.postgres, self.layout.home.resolve()):
             shutil.rmtree(path, ignore_errors=True)
+        owner_note(self.layout.postgres).unlink(missing_ok=True)
+        forget_name(self.layout.home)
 
     def status(self) -> list[ProgramStatus]:
         """Return every program of the running system; of a dead supervisor's, those that still run."""
@@ -270,19 +281,15 @@ class LocalStack:
         prepare_settings(self.layout, self.ports)
         settings = self._files().values(overrides)
         changed = prepare_servers(self.layout, self.ports, settings)
-        # An instance that is only coming gets no request yet, and one that is to go none any more.
         instances = [program for program in table if program.family in SERVICES]
-        absent = [p.name for p in instances if self._supervisor.is_alive() and is_port_free(p.ports[0])]
-        self._front_door(binaries).configure(settings, replicas, drained=absent)
+        absent = {p.name for p in instances if self._supervisor.is_alive() and is_port_free(p.ports[0])}
+        self._front_door(binaries).configure(settings, replicas, drained=coming(instances, absent))
         if watched:
             changed |= prepare_monitoring(self.layout, self.ports, replicas, settings)
         self._files().write_overrides(overrides)  # only now: what nginx refuses must not stay
         prepare_supervisor(self.layout, table, self._files().all, settings, self._guardian(binaries))
         if not self._supervisor.is_alive():
-            session = recorded_session(self.layout.session_file)
-            if (deaf := live_process(self.layout.supervisor_pid)) is not None:
-                stop_process(deaf, patience_s=SHUTDOWN_TIMEOUT_S)
-            stop_leftovers(self.layout, self._table(binaries, REPLICAS_MAX), self.ports, session)
+            end_leftovers(self.layout, self._table(binaries, REPLICAS_MAX), self.ports)
             self._supervisor.launch(binaries, end_with_parent=self._end_with_parent)
             return
         self._supervisor.apply_configuration()
@@ -320,28 +327,13 @@ class LocalStack:
         taken = [port for port in wanted if not is_port_free(port)]
         if not taken:
             return
-        launched = None if was_running else live_process(self.layout.supervisor_pid)
+        launched = None if was_running else supervisor_process(self.layout)
         if launched is not None:
             stop_process(launched, patience_s=SHUTDOWN_TIMEOUT_S)
         raise StartError(
             f"these ports are taken: {holders(taken)}\n"
             f"Stop what holds them, or choose other ports: PHOENIX_PORT_BASE=9000 ./scripts/start.sh"
         )
-
-    def _stop_supervised(self) -> None:
-        known = self._supervisor.processes()
-        table = [program for program in self._table(find_binaries(), REPLICAS_MAX) if program.name in known]
-        by_name = {program.name: program for program in table}
-        for wave in stop_waves(table):
-            patience_s = max(by_name[name].stop_timeout_s for name in wave)
-            self._supervisor.stop(wave, timeout_s=patience_s + STOP_MARGIN_S)
-        self._supervisor.shutdown()
-
-    def _forget_run(self) -> None:
-        """Remove what is only true while the system runs."""
-        noted = (*self.layout.run.glob("*.pid"), *self.layout.run.glob("*.starts"), self.layout.session_file)
-        for path in (*noted, self.layout.socket, self.layout.overrides_file):
-            path.unlink(missing_ok=True)
 
     def _status_of(self, program: Program, process: ProcessInfo, prober: Prober) -> ProgramStatus:
         return ProgramStatus(
@@ -367,7 +359,7 @@ class LocalStack:
         if not self.layout.run.is_dir():
             return {}
         table = self._table(find_binaries(), REPLICAS_MAX)
-        found = {program.name: live_process(self.layout.pid_file_of(program.name)) for program in table}
+        found = {p.name: our_process(self.layout, self.layout.pid_file_of(p.name)) for p in table}
         return {
             name: ProcessInfo(name=name, state="ORPHANED", pid=process.pid, uptime_s=0, problem="")
             for name, process in found.items()
@@ -385,3 +377,13 @@ class LocalStack:
         with (self.layout.run / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def coming(instances: Collection[Program], absent: Collection[str]) -> list[str]:
+    """Return the absent instances that another of their service stands in for: these get no request yet.
+
+    Where all are absent none is passed by. nginx asks each again at every request, so whichever comes back
+    first serves at once, whatever the rest of the start waits for.
+    """
+    present = {program.family for program in instances if program.name not in absent}
+    return [p.name for p in instances if p.name in absent and p.family in present]

@@ -23,8 +23,8 @@ from xmlrpc.client import Fault, ProtocolError, ServerProxy
 import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from infrastructure.local.layout import REPOSITORY, Binaries, Layout
-from infrastructure.local.leftovers import live_process, stop_process
+from infrastructure.local.layout import REPOSITORY, SUPERVISED_MARK, Binaries, Layout
+from infrastructure.local.leftovers import our_process, stop_process
 from infrastructure.local.ports import SERVICES
 from infrastructure.local.preparation import basic_environment
 from shared.clock import utc_now
@@ -96,7 +96,7 @@ class Supervisor:
                 command,
                 cwd=REPOSITORY,
                 env=basic_environment()
-                | {"PHOENIX_HOME": str(self._layout.home)},  # the mark of our processes
+                | {"PHOENIX_HOME": str(self._layout.home), SUPERVISED_MARK: str(self._layout.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -140,7 +140,7 @@ class Supervisor:
     def _or_orphan(self, info: ProcessInfo) -> ProcessInfo:
         if info.state not in GONE_STATES:
             return info
-        process = live_process(self._layout.pid_file_of(info.name))
+        process = our_process(self._layout, self._layout.pid_file_of(info.name))
         if process is None:
             return info
         with suppress(psutil.Error):
@@ -205,7 +205,7 @@ class Supervisor:
         section = f"program:{name}"
         how = signal.Signals[f"SIG{written.get(section, 'stopsignal', fallback='TERM')}"]
         patience_s = written.getfloat(section, "stopwaitsecs", fallback=STOP_MARGIN_S)
-        if (process := live_process(self._layout.pid_file_of(name))) is not None:
+        if (process := our_process(self._layout, self._layout.pid_file_of(name))) is not None:
             stop_process(process, patience_s=patience_s, how=how)
 
     def shutdown(self) -> None:

@@ -7,21 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
 from infrastructure.paper_exchange.account import HISTORY_KEPT, Terms
 from infrastructure.paper_exchange.market import BARS_KEPT
 from infrastructure.paper_exchange.matching import BookShape
 from infrastructure.paper_exchange.symbols import MAX_OPEN_ALGOS, MAX_OPEN_ORDERS, SYNTHETIC_MAX
-from shared.settings import env_files
+from shared.settings import FileSettings
 
 
-class PaperSettings(BaseSettings):
+class PaperSettings(FileSettings):
     """Everything that can be set; the command line wins over the environment."""
 
     model_config = SettingsConfigDict(
@@ -78,18 +73,6 @@ class PaperSettings(BaseSettings):
         validation_alias=AliasChoices("PHOENIX_EXCHANGE_API_SECRET", "api_secret"),
         description="secret that signatures are made with",
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the env files that the services read, so that both sides hold the same keys."""
-        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=env_files())
 
     def terms(self) -> Terms:
         """The terms of business for the core."""

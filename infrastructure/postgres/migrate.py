@@ -16,10 +16,10 @@ from pathlib import Path
 
 import asyncpg
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from shared.errors import OperatorNeeded
-from shared.settings import ENV_PREFIX, env_files
+from shared.settings import ENV_PREFIX, FileSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADMIN_ROLE = "phoenix_admin"
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS public.schema_migrations (
 """
 
 
-class MigrationSettings(BaseSettings):
+class MigrationSettings(FileSettings):
     """Where the database is, and the passwords its roles get."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore")
@@ -156,7 +156,7 @@ async def _ensure_roles(connection: asyncpg.Connection, settings: MigrationSetti
 def main() -> int:
     """Migrate the database named by the settings; 0 on success, 1 with the reason on stderr."""
     try:
-        settings = MigrationSettings(_env_file=env_files())  # type: ignore[call-arg]
+        settings = MigrationSettings()  # type: ignore[call-arg]
         names = asyncio.run(migrate(settings))
     except (OperatorNeeded, ValueError, OSError, asyncpg.PostgresError) as error:
         sys.stderr.write(f"migration failed: {error}\n")

@@ -12,7 +12,6 @@ import asyncpg
 from pydantic import Field, SecretStr
 
 from infrastructure.postgres.migrate import ADMIN_ROLE, CONNECT_TIMEOUT_S, MigrationSettings
-from shared.settings import env_files
 
 ROLE = "phoenix_replication"
 SLOT = "standby"
@@ -54,7 +53,7 @@ async def allow_replication(settings: ReplicationSettings) -> None:
 def main() -> int:
     """Prepare the database named by the settings; 0 on success, 78 with the reason on stderr."""
     try:
-        settings = ReplicationSettings(_env_file=env_files())  # type: ignore[call-arg]
+        settings = ReplicationSettings()  # type: ignore[call-arg]
         asyncio.run(allow_replication(settings))
     except (ValueError, OSError, asyncpg.PostgresError) as error:
         sys.stderr.write(f"replication is not prepared: {error}\n")

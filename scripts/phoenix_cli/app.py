@@ -199,7 +199,7 @@ def migrate_database(context: typer.Context, as_json: AsJson = False) -> None:
     from scripts.phoenix_cli.upkeep import migrate_now  # a third of the start-up time of every command
 
     with failures_told(as_json):
-        applied = migrate_now(find_installation(context.obj).env_files)
+        applied = migrate_now(find_installation(context.obj))
         words = f"applied: {', '.join(applied)}" if applied else "database is up to date"
         _print(as_json, {"applied": applied}, words)
 

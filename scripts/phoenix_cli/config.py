@@ -23,16 +23,24 @@ config = typer.Typer(
 
 
 @config.command(epilog=EXIT_CODES_HELP)
-def check(context: typer.Context, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    unread: Annotated[
+        bool, typer.Option("--unread", help="Only what stands in the files and has no effect.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check the settings of every service with its own rules, and say what is at odds among them."""
     from scripts.phoenix_cli import settings_check  # every service's settings: slow to load
 
     with failures_told(as_json):
-        findings = settings_check.check(find_installation(context.obj))
+        look = settings_check.unread if unread else settings_check.check
+        findings = look(find_installation(context.obj))
         if as_json:
             print_json(checkup.as_document(findings))
         else:
-            console().print(checkup.as_page(findings), soft_wrap=True)
+            if findings or not unread:
+                console().print(checkup.as_page(findings), soft_wrap=True)
         if not checkup.is_well(findings):
             raise typer.Exit(ExitCode.REFUSED)
 
@@ -47,9 +55,10 @@ def show(
     from scripts.phoenix_cli import settings_check
 
     with failures_told(as_json):
+        installation = find_installation(context.obj)
         rows = [
             (setting, value, source)
-            for setting, value, source in settings_check.in_force(find_installation(context.obj))
+            for setting, value, source in settings_check.in_force(installation)
             if not changed or source != "default"
         ]
         if as_json:
@@ -57,8 +66,12 @@ def show(
                 setting.key: {"value": value, "source": source, "read_by": list(setting.readers)}
                 for setting, value, source in rows
             }
-            print_json({"settings": told})
+            print_json({"settings": told, "faults": [str(each) for each in installation.faults]})
         else:
             columns = ("setting", "value", "unit", "from")
             shown = [(setting.key, value, setting.unit, source) for setting, value, source in rows]
             console().print(table("Settings in force", columns, shown))
+            if installation.faults:
+                console().print(
+                    checkup.as_page(list(settings_check.unreadable(installation))), soft_wrap=True
+                )

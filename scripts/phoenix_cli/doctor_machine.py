@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from infrastructure.local.layout import MissingServerError, find_binaries, find_layout
-from infrastructure.local.leftovers import listeners, live_process
+from infrastructure.local.leftovers import listeners, supervisor_process
 from infrastructure.local.ports import PORT_BASE_DEFAULT, Ports
 from infrastructure.local.probes import is_port_free
 from scripts.phoenix_cli.checkup import Finding, green, grey, red, yellow
@@ -86,7 +86,7 @@ def ports(installation: Installation, *, runs: bool) -> Iterable[Finding]:
     if SETTINGS_FILE not in {path.name for path in installation.env_files}:
         yield grey("ports", "no local installation here")
         return
-    if runs or live_process(find_layout(installation.home.absolute()).supervisor_pid) is not None:
+    if runs or supervisor_process(find_layout(installation.home.absolute())) is not None:
         yield green("ports", "held by the running system")
         return
     base = installation.text("PHOENIX_PORT_BASE")

@@ -1,7 +1,8 @@
 """Where the running Phoenix is: its home, the addresses of its services, and the keys to them.
 
 Read as the services read it: the settings files in order, later ones win, and the process environment wins
-over all. It must never show a secret: they are kept in a type that prints as asterisks.
+over all. What cannot be read is left out and kept as a fault: a bad line must not keep anybody from closing
+positions. It must never show a secret: they are kept in a type that prints as asterisks.
 """
 
 import os
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from scripts.phoenix_cli.failures import Unreachable
+from shared.settings_files import FaultyLine, look
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME_VARIABLE = "PHOENIX_HOME"
@@ -39,13 +40,15 @@ class Installation:
     """One installation of Phoenix, as far as the command line has to know it.
 
     `env_files` are the settings files that exist, later ones win; `sources` says of each setting where the
-    value in force comes from.
+    value in force comes from, `lines` on which line of that file; `faults` is what could not be read.
     """
 
     home: Path
     settings: Mapping[str, SecretStr]
     env_files: tuple[Path, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[FaultyLine, ...] = ()
 
     def url(self, name: str) -> str:
         """Return the address of a service, or `public` for the webhook.
@@ -63,12 +66,19 @@ class Installation:
         """
         found = self.settings.get(key)
         if found is None:
+            unread = "".join(f"{each}\n" for each in self.faults if each.fault.is_serious)
             raise Unreachable(
                 f"{key} is not known",
+                f"{unread}"
                 f"It stands neither in {self.home / SETTINGS_FILE} nor in {USER_FILE} nor in the shell. "
                 "Start Phoenix with ./scripts/start.sh, or name its home with --home.",
             )
         return found.get_secret_value()
+
+    def place(self, key: str) -> str:
+        """Return where the value in force comes from, with its line."""
+        source = self.sources.get(key, ENVIRONMENT)
+        return f"{source}, line {self.lines[key]}" if key in self.lines else source
 
     def text(self, key: str) -> str | None:
         """Return a setting, None when it is not set."""
@@ -103,18 +113,23 @@ def find_installation(home: Path | None) -> Installation:
     chosen = home or _home_of_environment() or _nearest_home()
     values: dict[str, SecretStr] = {}
     sources: dict[str, str] = {}
-    files = tuple(path for path in _candidates(home, chosen) if path.is_file())
+    lines: dict[str, int] = {}
+    faults: list[FaultyLine] = []
+    files = tuple(path for path in _candidates(home, chosen) if path.exists())
     for path in files:
-        found = {
-            key: value for key, value in dotenv_values(path, interpolate=False).items() if value is not None
-        }
-        values |= {key: SecretStr(value) for key, value in found.items()}
-        sources |= dict.fromkeys(found, str(path))
-    shell = {key: value for key, value in os.environ.items() if key.startswith(PREFIX)}
+        found = look(path)
+        values |= {key: SecretStr(value) for key, value in found.values.items()}
+        sources |= dict.fromkeys(found.values, str(path))
+        lines |= found.lines
+        faults += [FaultyLine(path, fault) for fault in found.faults]
+    named = {key.upper(): value for key, value in os.environ.items()}  # a service minds no case either
+    shell = {key: value for key, value in named.items() if key.startswith(PREFIX)}
     values |= {key: SecretStr(value) for key, value in shell.items()}
     sources |= dict.fromkeys(shell, ENVIRONMENT)
+    lines = {key: line for key, line in lines.items() if key not in shell}
     # An empty line takes away what an earlier file had set, for a service too.
-    return Installation(chosen, {key: value for key, value in values.items() if value}, files, sources)
+    in_force = {key: value for key, value in values.items() if value}
+    return Installation(chosen, in_force, files, sources, lines, tuple(faults))
 
 
 def _candidates(given_home: Path | None, chosen: Path) -> tuple[Path, ...]:

@@ -17,14 +17,13 @@ from infrastructure.nginx_lb.settings import FrontDoorError
 from infrastructure.nginx_lb.settings import read as read_front_door
 from scripts.phoenix_cli.catalogue import FRONT_DOOR, READERS, SECRET_LOOK, Setting, key_of, settings
 from scripts.phoenix_cli.checkup import Finding, green, grey, is_well, red, yellow
-from scripts.phoenix_cli.installation import ENVIRONMENT, PREFIX, SETTINGS_FILE, Installation
+from scripts.phoenix_cli.installation import PREFIX, SETTINGS_FILE, Installation
 from services.execute.config import ExchangeSettings
 from services.notify.config import NotifySettings
 from services.risk.config import RiskSettings
 from services.risk.findings import config_findings
 from services.risk.profiles import Profile
 from shared.errors import OperatorNeeded
-from shared.settings import env_files
 
 UNREAD_BY_US = frozenset({"PHOENIX_SETTINGS_DIGEST"} | {setting.key for setting in WRITTEN})
 """Known keys that are in no settings class and in no table."""
@@ -47,8 +46,12 @@ def check(installation: Installation) -> list[Finding]:
                 "./scripts/start.sh writes one with fresh secrets; --home names another home.",
             )
         ]
+    faulty = list(unreadable(installation))
+    if not is_well(faulty):
+        return [*faulty, *_unknown(installation), *file_modes(installation.env_files)]
     with installation.read_by_services():
-        findings = [finding for name, kind in READERS.items() for finding in _usable(name, kind)]
+        findings = [*faulty]
+        findings += [finding for name, kind in READERS.items() for finding in _usable(name, kind)]
         unusable = {each.subject for each in findings if not is_well([each])}
         if "RISK" not in unusable:
             findings += _limits()
@@ -58,6 +61,18 @@ def check(installation: Installation) -> list[Finding]:
             findings += _telling()
     findings += _front_door(installation)
     return [*findings, *_unknown(installation), *secrets(installation), *file_modes(installation.env_files)]
+
+
+def unread(installation: Installation) -> list[Finding]:
+    """Return what stands in the files and has no effect: what cannot be read, and what nobody reads."""
+    return [*unreadable(installation), *_unknown(installation)]
+
+
+def unreadable(installation: Installation) -> Iterable[Finding]:
+    """Yield what cannot be read, or can and is worth a look, with file and line."""
+    for each in installation.faults:
+        said = f"{each.path}, line {each.fault.line}: {each.fault.said}"
+        yield (red if each.fault.is_serious else yellow)("settings file", said, each.fault.do)
 
 
 def in_force(installation: Installation) -> list[tuple[Setting, str, str]]:
@@ -107,7 +122,7 @@ def file_modes(files: Iterable[Path]) -> Iterable[Finding]:
 
 def _usable(name: str, kind: type[BaseSettings]) -> Iterable[Finding]:
     try:
-        kind(_env_file=env_files())
+        kind()
     except SettingsError as error:
         key = next(
             (key_of(kind, *item) for item in kind.model_fields.items() if f'"{item[0]}"' in str(error)), ""
@@ -140,7 +155,7 @@ def _fault(name: str, kind: type[BaseSettings], place: list[str], message: str, 
 
 
 def _limits() -> Iterable[Finding]:
-    risk = RiskSettings(_env_file=env_files())  # type: ignore[call-arg]
+    risk = RiskSettings()  # type: ignore[call-arg]
     try:
         limits = risk.limits()
     except OperatorNeeded as error:
@@ -155,7 +170,7 @@ def _limits() -> Iterable[Finding]:
 
 
 def _modes(installation: Installation) -> Iterable[Finding]:
-    exchange = ExchangeSettings(_env_file=env_files())  # type: ignore[call-arg]
+    exchange = ExchangeSettings()  # type: ignore[call-arg]
     if exchange.mode == "paper":
         yield green("mode", "paper: no real money, no exchange account needed")
         return
@@ -170,7 +185,7 @@ def _modes(installation: Installation) -> Iterable[Finding]:
         )
     else:
         yield green("mode", f"{exchange.mode}, with keys of your own")
-    risk = RiskSettings(_env_file=env_files())  # type: ignore[call-arg]
+    risk = RiskSettings()  # type: ignore[call-arg]
     if exchange.mode == "live" and risk.risk_profile is not Profile.BALANCED:
         yield yellow(
             "mode",
@@ -198,20 +213,31 @@ def _front_door(installation: Installation) -> Iterable[Finding]:
 
 
 def _telling() -> Iterable[Finding]:
-    notify = NotifySettings(_env_file=env_files())  # type: ignore[call-arg]
+    notify = NotifySettings()  # type: ignore[call-arg]
     if notify.telegram_bot_token is None:
         yield grey("telegram", "no bot token: messages are kept and sent to nobody")
 
 
 def _unknown(installation: Installation) -> Iterable[Finding]:
+    """Yield names that nobody reads: all of ours, and of others those that are nearly one of ours."""
     known = {setting.key for setting in settings()} | UNREAD_BY_US
     for key in sorted(installation.settings.keys() | installation.sources.keys()):
-        if not key.startswith(PREFIX) or key in known:
+        if key in known:
             continue
         near = difflib.get_close_matches(key, known, n=1, cutoff=SIMILARITY_MIN)
-        source = installation.sources.get(key, ENVIRONMENT)
+        if not key.startswith(PREFIX):
+            without_prefix = f"{PREFIX}{key}"
+            near = [without_prefix] if without_prefix in known else _slips(key, near)
+            if not near:
+                continue  # a variable of somebody else, such as COMPOSE_PROJECT_NAME
         yield yellow(
             "unknown setting",
-            f"{key} ({source}) is read by nobody",
+            f"{key} ({installation.place(key)}) is read by nobody",
             f"Did you mean {near[0]}?" if near else "Remove it, or look it up in docs/CONFIGURATION.md.",
         )
+
+
+def _slips(key: str, near: list[str]) -> list[str]:
+    """Return what is near only if the prefix itself seems to be misspelt."""
+    front = key.partition("_")[0]
+    return near if difflib.SequenceMatcher(None, front, PREFIX.rstrip("_")).ratio() >= SIMILARITY_MIN else []

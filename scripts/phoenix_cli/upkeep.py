@@ -1,17 +1,17 @@
 """Keeping the database up to date from the command line. Loaded only by the command that needs it."""
 
 import asyncio
-from pathlib import Path
 
 import asyncpg
 from pydantic import ValidationError
 
 from infrastructure.postgres.migrate import MigrationSettings, migrate
 from scripts.phoenix_cli.failures import Refused, Unreachable
+from scripts.phoenix_cli.installation import Installation
 from shared.errors import OperatorNeeded
 
 
-def migrate_now(env_files: tuple[Path, ...]) -> list[str]:
+def migrate_now(installation: Installation) -> list[str]:
     """Apply the migrations that are missing and return their names.
 
     Raises:
@@ -19,7 +19,8 @@ def migrate_now(env_files: tuple[Path, ...]) -> list[str]:
         Unreachable: the database does not answer, or it is not known where it is.
     """
     try:
-        settings = MigrationSettings(_env_file=env_files)  # type: ignore[call-arg]
+        with installation.read_by_services():
+            settings = MigrationSettings()  # type: ignore[call-arg]
         return asyncio.run(migrate(settings))
     except ValidationError as error:
         missing = ", ".join(str(item["loc"][0]) for item in error.errors(include_input=False))

@@ -1,7 +1,6 @@
 """The compose files beside the code: commands, ports, settings, users and needs are the local start's."""
 
 import itertools
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -231,7 +230,7 @@ def test_a_process_finds_all_its_settings_where_its_container_looks(
     if issubclass(kind, Settings):
         assert load(kind).mode == "paper"
     else:
-        assert kind(_env_file=os.environ[ENV_FILES_VARIABLE]).model_fields_set
+        assert kind().model_fields_set
 
 
 def test_the_paper_exchange_and_its_clients_hold_the_same_keys(

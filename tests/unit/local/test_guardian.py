@@ -18,7 +18,7 @@ from infrastructure.local.guardian import (
     SUPERVISOR_DEAF_S_MAX,
     Guardian,
 )
-from infrastructure.local.layout import Layout
+from infrastructure.local.layout import SUPERVISED_MARK, Layout
 from infrastructure.local.plan import Probe, ProbeKind
 from infrastructure.local.supervision import ProcessInfo, Supervisor
 
@@ -55,8 +55,11 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
+def sleeper(layout: Layout) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a process of this home: nobody else is ever ended."""
+    environment = {SUPERVISED_MARK: str(layout.home)}
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+    with subprocess.Popen(command, env=environment) as process:
         yield process
         process.kill()
 

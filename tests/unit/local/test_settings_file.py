@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infrastructure.local.ports import Ports
-from infrastructure.local.settings_file import SETTINGS, complete, ensure_env_file, merge_text, read_env_file
+from infrastructure.local.settings_file import SETTINGS, complete, ensure_env_file, read_env_file
 
 
 @pytest.fixture
@@ -74,12 +74,8 @@ def test_comments_own_lines_and_own_values_survive(path: Path) -> None:
     assert "PHOENIX_WEBHOOK_SECRET=" in text
 
 
-def test_a_changed_line_is_replaced_where_it_stands() -> None:
-    text = "A=1\nexport B=2\nC=3\n"
-    assert merge_text(text, {"A": "1", "B": "20", "C": "3", "D": "4"}) == "A=1\nB=20\nC=3\nD=4\n"
-
-
-def test_defaults_of_the_caller_are_added_but_never_forced() -> None:
-    assert complete({}, Ports(8000), {"PHOENIX_PAPER_DATA_DIR": "/a"})["PHOENIX_PAPER_DATA_DIR"] == "/a"
-    mine = {"PHOENIX_PAPER_DATA_DIR": "/mine"}
-    assert complete(mine, Ports(8000), {"PHOENIX_PAPER_DATA_DIR": "/a"})["PHOENIX_PAPER_DATA_DIR"] == "/mine"
+def test_paths_of_the_caller_are_added_and_follow_a_moved_home_but_never_replace_a_persons_own() -> None:
+    key, here = "PHOENIX_PAPER_DATA_DIR", {"PHOENIX_PAPER_DATA_DIR": "/here/paper_exchange"}
+    assert complete({}, Ports(8000), here)[key] == "/here/paper_exchange"
+    assert complete({key: "/there/paper_exchange"}, Ports(8000), here)[key] == "/here/paper_exchange"
+    assert complete({key: "/mine"}, Ports(8000), here)[key] == "/mine"

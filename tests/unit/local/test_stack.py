@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from infrastructure.local.stack import LocalStack
+from infrastructure.local.ports import SERVICES
+from infrastructure.local.stack import LocalStack, coming
 from infrastructure.local.supervision import ProcessInfo, instances_in
+from tests.unit.local.test_plan import table
 
 
 def running(name: str) -> ProcessInfo:
@@ -45,3 +47,17 @@ def test_stopping_and_asking_what_never_ran_is_harmless(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "nothing")
     assert stack.stop() == []
     assert stack.status() == []
+
+
+def test_an_instance_on_its_way_gets_no_request_while_another_of_its_service_is_there() -> None:
+    instances = [program for program in table(2) if program.family in SERVICES]
+    assert coming(instances, {"brain-1", "risk-0"}) == ["brain-1", "risk-0"]
+
+
+def test_the_only_instance_is_never_taken_from_the_webhook_by_a_start() -> None:
+    """It was killed, or everything but PostgreSQL was stopped: nginx asks whoever comes back at once."""
+    for replicas in (1, 2):
+        instances = [program for program in table(replicas) if program.family in SERVICES]
+        brains = {program.name for program in instances if program.family == "brain"}
+        assert coming(instances, brains) == []
+        assert coming(instances, {program.name for program in instances}) == []
