@@ -6,6 +6,7 @@ remove data.
 
 from collections.abc import Iterable
 
+from infrastructure.local.launch import BEGAN_SUFFIX
 from infrastructure.local.layout import Layout
 from infrastructure.local.leftovers import (
     forget_dead,
@@ -43,6 +44,6 @@ def end_leftovers(layout: Layout, table: Iterable[Program], ports: Ports) -> Non
 
 def forget_run(layout: Layout) -> None:
     """Remove what is only true while the system runs."""
-    noted = (*layout.run.glob("*.pid"), *layout.run.glob("*.starts"), layout.session_file)
-    for path in (*noted, layout.socket, layout.overrides_file):
+    noted = [path for suffix in (".pid", BEGAN_SUFFIX, ".starts") for path in layout.run.glob(f"*{suffix}")]
+    for path in (*noted, layout.session_file, layout.socket, layout.overrides_file):
         path.unlink(missing_ok=True)

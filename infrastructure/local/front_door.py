@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -35,6 +37,8 @@ RELOAD_TIMEOUT_S = 10.0
 DRAIN_PATIENCE_S = 5.0
 """An alert is answered within 3 s. Event streams last longer and are not waited for: browsers reconnect."""
 POLL_S = 0.05
+
+HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
 
 LEAVING = "is shutting down"
 """What nginx writes into the title of a worker that finishes its last requests."""
@@ -65,7 +69,10 @@ class FrontDoor:
         except FrontDoorError as error:
             raise PreparationError(str(error)) from None
         _refuse_missing_files(wanted)
-        where = nginx_addresses(self._layout, self._ports, replicas, _worker_user(), drained)
+        where = replace(
+            nginx_addresses(self._layout, self._ports, replicas, _worker_user(), drained),
+            knows_http2_directive=nginx_version(self._nginx) >= HTTP2_DIRECTIVE_SINCE,
+        )
         templates = {name: (SOURCE / name).read_text(encoding="utf-8") for name in TEMPLATES}
         files = configuration(templates, wanted, where)
         before = self._files()
@@ -177,6 +184,15 @@ class FrontDoor:
             return master.children() if master else []
         except psutil.NoSuchProcess:
             return []
+
+
+def nginx_version(program: Path) -> tuple[int, ...]:
+    """Return the version of an nginx, such as (1, 22, 1); () when it does not say."""
+    finished = subprocess.run(
+        [str(program), "-v"], capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False
+    )
+    found = re.search(r"nginx/(\d+(?:\.\d+)*)", finished.stderr + finished.stdout)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def is_leaving(worker: psutil.Process) -> bool:

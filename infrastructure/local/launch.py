@@ -27,14 +27,17 @@ PAUSES_S = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 """Before each start that follows quick ends; the last one for all further. Room on a disk again, or a server
 that is back, is used within it."""
 STARTS_FORMAT = "{:6d} {:16.3f}\n"
-PID_FORMAT = "{:<10d} {:<20d}\n"
+PID_FORMAT = "{:<10d}\n"
+BEGAN_FORMAT = "{:<10d} {:<20d}\n"
+BEGAN_SUFFIX = ".began"
+"""Beside a pid file, which holds the number alone for people: that again and when the process began."""
 
 START_FIELD = 19
 """Place of the start, in ticks since the machine's, among the fields of /proc/<pid>/stat after the name."""
 
 
 class PidNote(NamedTuple):
-    """What a pid file says: a number and, in files of the launcher, when the process began."""
+    """What a pid file says: a number and, where the launcher wrote it, when the process began."""
 
     pid: int
     began: int | None
@@ -47,7 +50,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what stops the program stops us as well, quietly
     if options.pid_file is not None:
         end_group(former_group(options.pid_file))
-        overwrite(options.pid_file, PID_FORMAT.format(os.getpid(), started_at(os.getpid()) or 0))
+        note(options.pid_file)
     if options.starts is not None:
         time.sleep(next_pause(options.starts, time.monotonic()))
     if options.user is not None:
@@ -114,11 +117,21 @@ def become(user: str) -> None:
 def read_note(pid_file: Path) -> PidNote | None:
     """Return what a pid file says; None when there is none or it is not one."""
     try:
-        first, *rest = pid_file.read_text(encoding="utf-8").partition("\n")[0].split()
-        pid, began = int(first), int(rest[0]) if len(rest) == 1 else None
+        pid = int(pid_file.read_text(encoding="utf-8").partition("\n")[0])
     except (OSError, ValueError):
         return None
-    return PidNote(pid, began) if pid > 0 and len(rest) <= 1 else None
+    try:
+        of, began = map(int, pid_file.with_suffix(BEGAN_SUFFIX).read_text(encoding="utf-8").split())
+    except (OSError, ValueError):
+        of, began = 0, 0
+    return PidNote(pid, began if of == pid else None) if pid > 0 else None
+
+
+def note(pid_file: Path) -> None:
+    """Note this process."""
+    overwrite(pid_file, PID_FORMAT.format(os.getpid()))
+    began = BEGAN_FORMAT.format(os.getpid(), started_at(os.getpid()) or 0)
+    overwrite(pid_file.with_suffix(BEGAN_SUFFIX), began)
 
 
 def started_at(pid: int) -> int | None:

@@ -41,6 +41,7 @@ class Addresses:
         drained: instances that get no new request.
         resolver: DNS server to ask for the instances' names again and again, where they come and go without a
             word to nginx (1.27.3 or newer); without one, instances are addresses.
+        knows_http2_directive: this nginx is 1.25.1 or newer, where `http2` is no word of `listen` any more.
     """
 
     directory: str
@@ -52,6 +53,7 @@ class Addresses:
     worker_user: str | None = None
     drained: Set[str] = field(default_factory=frozenset)
     resolver: str | None = None
+    knows_http2_directive: bool = True
 
     def in_directory(self, directory: str) -> "Addresses":
         """Return the same addresses with the files elsewhere."""
@@ -118,6 +120,8 @@ def _tls_values(settings: FrontDoorSettings, where: Addresses) -> dict[str, str]
     acme = settings.tls_acme_dir
     return {
         "PHOENIX_TLS_LISTEN": listen,
+        "PHOENIX_TLS_PROTOCOLS": "ssl" if where.knows_http2_directive else "ssl http2",
+        "PHOENIX_TLS_HTTP2": "http2 on;" if where.knows_http2_directive else "",
         "PHOENIX_TLS_REDIRECT_LISTEN": settings.tls_redirect_listen or where.redirect,
         "PHOENIX_TLS_REDIRECT_PORT": "" if port == HTTPS_PORT else f":{port}",
         "PHOENIX_TLS_CERTIFICATE": settings.tls_certificate or "",

@@ -3,13 +3,14 @@
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from infrastructure.local import rendering
-from infrastructure.local.front_door import SOURCE
+from infrastructure.local.front_door import HTTP2_DIRECTIVE_SINCE, SOURCE, nginx_version
 from infrastructure.local.layout import Layout, find_binaries
 from infrastructure.local.ports import REPLICAS_MAX, Ports
 from infrastructure.nginx_lb.placeholders import TEMPLATES, Addresses, configuration
@@ -43,7 +44,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Values:
 def local(directory: Path, replicas: int = 1, drained: tuple[str, ...] = ()) -> Addresses:
     """Return what the local start would use, on ports that nobody has."""
     layout = Layout(directory, directory / "postgres")
-    where = rendering.nginx_addresses(layout, Ports(61_000), replicas, None, drained)
+    where = replace(
+        rendering.nginx_addresses(layout, Ports(61_000), replicas, None, drained),
+        knows_http2_directive=nginx_version(find_binaries().nginx) >= HTTP2_DIRECTIVE_SINCE,
+    )
     return where.in_directory(str(directory))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infrastructure.local import launch
-from infrastructure.local.launch import PAUSES_S, PID_FORMAT, QUICK_S, next_pause, started_at
+from infrastructure.local.launch import PAUSES_S, QUICK_S, next_pause
 from infrastructure.local.rendering import LAUNCHER
 
 
@@ -60,7 +60,7 @@ def test_a_program_writes_its_log_itself_and_its_number_is_noted(tmp_path: Path)
     starts = ("--starts", str(tmp_path / "risk-0.starts"))
     finished = subprocess.run((*launched, *starts, *command), capture_output=True, check=True, timeout=10)
     assert (finished.stdout, finished.stderr) == (b"", b"")
-    assert log.read_text().split() == ["before", pid_file.read_text().split()[0], "end"]
+    assert log.read_text().split() == ["before", pid_file.read_text().strip(), "end"]
 
 
 def test_a_log_that_cannot_be_opened_keeps_nothing_from_starting(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_log_that_cannot_be_opened_keeps_nothing_from_starting(tmp_path: Path)
 def test_a_note_is_written_over_in_place(tmp_path: Path) -> None:
     """A file that is emptied first cannot be filled again on a full disk."""
     pid_file = tmp_path / "risk-0.pid"
-    launch.overwrite(pid_file, PID_FORMAT.format(123456, 1))
+    launch.overwrite(pid_file, f"{123456:<10d}\n")
     inode = pid_file.stat().st_ino
-    launch.overwrite(pid_file, PID_FORMAT.format(os.getpid(), started_at(os.getpid())))
+    launch.note(pid_file)
     assert (launch.former_group(pid_file), pid_file.stat().st_ino) == (os.getpid(), inode)

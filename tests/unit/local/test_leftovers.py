@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from infrastructure.local import leftovers
-from infrastructure.local.launch import former_group, started_at
+from infrastructure.local.launch import BEGAN_SUFFIX, former_group, note, started_at
 from infrastructure.local.layout import SUPERVISED_MARK, Layout
 from infrastructure.local.leftovers import forget_dead, live_process, stop_leftovers
 from infrastructure.local.plan import Program
@@ -85,6 +85,11 @@ def stop(layout: Layout, program: Program, session: int | None = None) -> list[s
     return stop_leftovers(layout, [program], PORTS, session)
 
 
+def write_note(pid_file: Path, pid: int, began: int | None) -> None:
+    pid_file.write_text(f"{pid}\n")
+    pid_file.with_suffix(BEGAN_SUFFIX).write_text(f"{pid} {began}\n")
+
+
 def in_the_future(path: Path) -> None:
     later = time.time() + 9 * 3600
     os.utime(path, (later, later))
@@ -126,7 +131,7 @@ def test_a_marked_process_is_ended_whatever_name_of_the_home_it_was_started_unde
     link = layout.home.parent / "link"
     link.symlink_to(layout.home)
     ours = processes.start("/", **{SUPERVISED_MARK: str(link)})
-    pid_file.write_text(f"{ours.pid} {started_at(ours.pid)}\n")
+    write_note(pid_file, ours.pid, started_at(ours.pid))
     in_the_future(pid_file)
     assert stop(layout, redis(layout)) == ["redis"]
     assert not psutil.pid_exists(ours.pid)
@@ -154,10 +159,23 @@ def test_a_server_that_overwrote_its_environment_is_known_by_its_program_and_dir
 def test_what_began_at_another_time_than_the_file_says_is_a_stranger(pid_file: Path) -> None:
     began = started_at(os.getpid())
     assert began is not None
-    pid_file.write_text(f"{os.getpid()} {began}\n")
+    write_note(pid_file, os.getpid(), began)
     assert live_process(pid_file) is not None
-    pid_file.write_text(f"{os.getpid()} {began - 1}\n")
+    write_note(pid_file, os.getpid(), began - 1)
     assert live_process(pid_file) is None
+
+
+def test_when_a_process_began_counts_for_the_number_it_was_written_with_only(pid_file: Path) -> None:
+    write_note(pid_file, 999999999, 1)
+    pid_file.write_text(str(os.getpid()))  # the launcher was killed between the two files
+    assert live_process(pid_file) is not None
+
+
+def test_a_pid_file_holds_nothing_but_the_number(pid_file: Path) -> None:
+    """`kill $(cat redis.pid)` must not signal anybody else."""
+    note(pid_file)
+    assert pid_file.read_text().split() == [str(os.getpid())]
+    assert live_process(pid_file) is not None
 
 
 @pytest.mark.parametrize("content", ["", "\n", "no number\n", "999999999\n", "-7\n", "0\n", "1 2 3\n"])
@@ -171,9 +189,9 @@ def test_no_file_gives_nothing(pid_file: Path) -> None:
 
 
 def test_the_launcher_ends_no_group_whose_number_another_program_bears_now(pid_file: Path) -> None:
-    pid_file.write_text(f"{os.getpid()} 1\n")
+    write_note(pid_file, os.getpid(), 1)
     assert former_group(pid_file) is None
-    pid_file.write_text("999999999 1\n")
+    write_note(pid_file, 999999999, 1)
     assert former_group(pid_file) == 999999999
 
 

@@ -5,11 +5,13 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infrastructure.local import rendering
+from infrastructure.local.front_door import nginx_version
 from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.plan import programs
 from infrastructure.local.ports import REPLICAS_MAX, Ports
@@ -144,3 +146,24 @@ def test_server_configurations_bind_loopback_and_use_their_own_directories() -> 
     rabbitmq = rendering.rabbitmq_conf("heartbeat = 10", LAYOUT, Ports(8000))
     assert "management.tcp.ip = 127.0.0.1" in rabbitmq
     assert f"load_definitions = {Path(LAYOUT.rabbitmq)}/definitions.json" in rabbitmq
+
+
+@pytest.mark.parametrize(
+    ("knows_directive", "said"),
+    [(False, ("listen 127.0.0.1:8084 ssl http2;",)), (True, ("listen 127.0.0.1:8084 ssl;", "http2 on;"))],
+)
+def test_http2_is_asked_for_as_this_nginx_has_it(knows_directive: bool, said: tuple[str, ...]) -> None:
+    """1.22 knows no directive `http2`, 1.26 warns of the word in `listen`: Debian 12 and 13."""
+    where = rendering.nginx_addresses(LAYOUT, Ports(8000), 1, None)
+    templates = {path.name: path.read_text() for path in NGINX.glob("*.conf")}
+    tls = {"PHOENIX_TLS_CERTIFICATE": "/c.pem", "PHOENIX_TLS_KEY": "/k.pem"}
+    text = configuration(templates, read(tls), replace(where, knows_http2_directive=knows_directive))
+    assert all(each in text["tls.conf"] for each in said)
+    assert text["tls.conf"].count("http2") == 1
+
+
+def test_the_version_of_nginx_is_what_it_says_of_itself(tmp_path: Path) -> None:
+    program = tmp_path / "nginx"
+    program.write_text("#!/bin/sh\necho 'nginx version: nginx/1.26.3 (Debian)' >&2\n")
+    program.chmod(0o755)
+    assert nginx_version(program) == (1, 26, 3)
