@@ -121,7 +121,7 @@ def _tls_values(settings: FrontDoorSettings, where: Addresses) -> dict[str, str]
     return {
         "PHOENIX_TLS_LISTEN": listen,
         "PHOENIX_TLS_PROTOCOLS": "ssl" if where.knows_http2_directive else "ssl http2",
-        "PHOENIX_TLS_HTTP2": "http2 on;" if where.knows_http2_directive else "",
+        "PHOENIX_TLS_HTTP_TWO": "http2 on;" if where.knows_http2_directive else "",
         "PHOENIX_TLS_REDIRECT_LISTEN": settings.tls_redirect_listen or where.redirect,
         "PHOENIX_TLS_REDIRECT_PORT": "" if port == HTTPS_PORT else f":{port}",
         "PHOENIX_TLS_CERTIFICATE": settings.tls_certificate or "",
