@@ -27,7 +27,7 @@ POSTGRES_OUTSIDE = Path("/var/lib/phoenix95")
 POSTGRES_NOTE = "postgres.location"
 """Holds, in the home, where its data went."""
 
-SUPERVISED_MARK = "PHOENIX_SUPERVISED_HOME"
+SUPERVISED_MARK = "PHOENIX95_SUPERVISED_HOME"
 """In the environment of every process that a supervisor of ours started, and in nobody's shell: people export
 `PHOENIX_HOME` too."""
 
