@@ -1,5 +1,6 @@
 -- Everything that only grows has an end: the three tables with the most rows become partitions of a month each, which are
--- dropped whole; the others get the indexes by which old rows are found.
+-- dropped whole; the others get the indexes by which old rows are found. Since PostgreSQL 17 partitions share the identity
+-- column of their parent, so a row that is moved says that it brings its number (OVERRIDING).
 --
 -- Expand: older code reads and writes these tables as before; it names no constraint of theirs. The rows that are there
 -- become the first partition: no row is copied, the new primary key of brain.story is built while the table is locked.
@@ -34,7 +35,7 @@ BEGIN
         EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', home, name, parent);
         EXECUTE format(
             'WITH moved AS (DELETE FROM %1$I.%2$I WHERE %3$I >= $1 AND %3$I < $2 RETURNING *)
-             INSERT INTO %1$I.%4$I SELECT * FROM moved', home, base || '_outside', key, name)
+             INSERT INTO %1$I.%4$I OVERRIDING SYSTEM VALUE SELECT * FROM moved', home, base || '_outside', key, name)
             USING month, month + interval '1 month';
         EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)', parent, home, name,
                        month, month + interval '1 month');
@@ -94,7 +95,7 @@ BEGIN
         EXECUTE format('CREATE TABLE %1$I.%2$I PARTITION OF %1$I.%3$I DEFAULT', grown.home, grown.base || '_outside',
                        grown.base);
         EXECUTE format('WITH moved AS (DELETE FROM %1$I.%2$I WHERE %3$I >= $1 RETURNING *)
-                        INSERT INTO %1$I.%4$I SELECT * FROM moved', grown.home, oldest, grown.key,
+                        INSERT INTO %1$I.%4$I OVERRIDING SYSTEM VALUE SELECT * FROM moved', grown.home, oldest, grown.key,
                        grown.base || '_outside') USING next_month;
         IF grown.base = 'story' THEN  -- ordered by its number where times are equal: the numbers go on
             EXECUTE format('ALTER TABLE brain.%I ALTER COLUMN id DROP IDENTITY', oldest);
