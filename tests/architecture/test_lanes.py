@@ -52,7 +52,11 @@ async def test_stopped_it_lets_what_runs_tidy_up_and_starts_nothing_more(
 ) -> None:
     """What runs would otherwise leave its servers and their data behind."""
     run, told = Run(), ""
-    hangs = "import signal\nsignal.alarm(60)\nprint('up')\ntry: signal.pause()\nfinally: print('tidied')"
+    hangs = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
+        "signal.alarm(60)\nprint('up')\ntry: signal.pause()\nfinally: print('tidied')"
+    )
     lane = asyncio.create_task(run.lane(LANE, [does("patient", hangs), does("never", "print('never')")]))
 
     def is_up() -> bool:

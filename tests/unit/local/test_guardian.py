@@ -58,8 +58,10 @@ def layout(tmp_path: Path) -> Layout:
 def sleeper(layout: Layout) -> Iterator[subprocess.Popen[bytes]]:
     """Give a process of this home: nobody else is ever ended."""
     environment = {SUPERVISED_MARK: str(layout.home)}
-    command = [sys.executable, "-c", "import signal; signal.pause()"]
-    with subprocess.Popen(command, env=environment) as process:
+    command = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before, its environment may not be there to read
         yield process
         process.kill()
 
