@@ -14,8 +14,11 @@ from shared.database import Connection, Database
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, MessageFault
 from shared.models import Envelope
 from shared.rabbitmq_client import Publisher
+from shared.supervision import came_round
 
 SWEEP_INTERVAL_S = 0.5
+SWEEP_QUIET_S_MAX = 120.0
+"""A sweeper that has not come round for that long is stuck."""
 SWEEP_AGE_S = 1.0
 SWEEP_ROWS_MAX = 200
 SWEEP_BATCH_S_MAX = 0.5
@@ -117,9 +120,11 @@ class Outbox:
         next_sweep = next_prune = next_look = clock()
         next_second_look = clock() + SET_ASIDE_S
         while True:
+            came_round()
             await self._mark_sent()
             if clock() >= next_sweep:
                 while await self._publish_unsent() == SWEEP_ROWS_MAX:
+                    came_round()
                     await self._mark_sent()  # else what is published meanwhile looks unsent to the next batch
                 next_sweep = clock() + SWEEP_INTERVAL_S
             if clock() >= next_prune:

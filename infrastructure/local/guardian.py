@@ -15,18 +15,20 @@ import signal
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from infrastructure.local import log_files
+from infrastructure.local.broker_health import BrokerHealth
 from infrastructure.local.layout import Layout, MissingServerError, find_binaries, find_layout
 from infrastructure.local.leftovers import supervisor_process
 from infrastructure.local.plan import Probe, programs
 from infrastructure.local.ports import REPLICAS_MAX, Ports
 from infrastructure.local.probes import http_status
+from infrastructure.local.settings_file import read_env_file
 from infrastructure.local.supervision import GONE_STATES, UP_STATES, ProcessInfo, Supervisor, SupervisorError
 
 LOOK_INTERVAL_S = 1.0
@@ -35,6 +37,12 @@ SUPERVISOR_DEAF_S_MAX = 10.0
 PROGRAM_DEAF_S_MAX = 30.0
 PROGRAM_START_S_MAX = 120.0
 """For a process that has not answered yet."""
+BROKER = "rabbitmq"
+QUEUES_DEAD_S_MAX = 8.0
+"""Longer than a queue needs to elect its leader."""
+MENDING_PAUSE_S_MIN = 120.0
+MENDING_PAUSE_S_MAX = 3_600.0
+"""Between two restarts of a broker, doubling: what a restart does not mend needs a person."""
 LOGS_INTERVAL_S = 2.0
 TROUBLES = (
     OSError,
@@ -67,6 +75,7 @@ class Guardian:
         launch: starts another supervisord in our session.
         alive: by name of a program, what it has to answer as long as it lives.
         answers: asks.
+        dead_queues: names the broker's queues that are down.
         tell: takes what was done, for the log.
     """
 
@@ -77,6 +86,7 @@ class Guardian:
         launch: Callable[[], None],
         alive: Mapping[str, Probe],
         answers: Callable[[Probe], bool],
+        dead_queues: Callable[[], Sequence[str]],
         tell: Callable[[str], None],
     ) -> None:
         self._layout = layout
@@ -84,7 +94,11 @@ class Guardian:
         self._launch = launch
         self._alive = alive
         self._answers = answers
+        self._dead_queues = dead_queues
         self._tell = tell
+        self._queues_dead_since: float | None = None
+        self._next_mending = 0.0
+        self._mending_pause_s = MENDING_PAUSE_S_MIN
         self._deaf_since: float | None = None
         self._missing: set[str] = set()
         self._heard: dict[str, _Hearing] = {}
@@ -98,6 +112,7 @@ class Guardian:
         processes = self._supervisor.processes()
         self._start_missing(processes)
         self._end_deaf(processes, now)
+        self._mend_broker(processes, now)
 
     def _replace_supervisor(self, now: float) -> None:
         """Start another supervisord when the old one is gone, or was deaf for too long."""
@@ -147,6 +162,27 @@ class Guardian:
                 del self._heard[name]
                 os.kill(process.pid, signal.SIGKILL)
 
+    def _mend_broker(self, processes: Mapping[str, ProcessInfo], now: float) -> None:
+        """Restart a broker whose queues stay down: nothing else brings them back."""
+        broker = processes.get(BROKER)
+        if broker is None or broker.pid is None or broker.state not in UP_STATES:
+            return
+        dead = self._dead_queues()
+        if not dead:
+            self._queues_dead_since = None
+            return
+        if self._queues_dead_since is None:
+            self._queues_dead_since = now
+        if now - self._queues_dead_since < QUEUES_DEAD_S_MAX or now < self._next_mending:
+            return
+        with undisturbed(self._layout) as is_free:
+            if is_free:
+                self._tell(f"{len(dead)} queues are down ({', '.join(dead[:3])}…): restarting the broker")
+                os.kill(broker.pid, signal.SIGTERM)
+                self._queues_dead_since = None
+                self._next_mending = now + self._mending_pause_s
+                self._mending_pause_s = min(self._mending_pause_s * 2, MENDING_PAUSE_S_MAX)
+
 
 @contextlib.contextmanager
 def undisturbed(layout: Layout) -> Iterator[bool]:
@@ -172,13 +208,16 @@ def guardian_of(home: Path, port_base: int) -> Guardian:
     """Put the guardian of one system together."""
     layout, binaries = find_layout(home), find_binaries()
     supervisor = Supervisor(layout)
-    table = programs(layout, Ports(port_base), binaries, replicas=REPLICAS_MAX)
+    ports = Ports(port_base)
+    password = read_env_file(layout.env_file).get("PHOENIX_AMQP_PASSWORD", "")
+    table = programs(layout, ports, binaries, replicas=REPLICAS_MAX)
     return Guardian(
         layout,
         supervisor,
         launch=lambda: _launch(supervisor),
         alive={program.name: program.alive for program in table if program.alive is not None},
         answers=lambda probe: http_status(probe) is not None,
+        dead_queues=BrokerHealth(ports.of("amqp_management"), password).dead_queues,
         tell=_tell,
     )
 

@@ -47,6 +47,8 @@ def main() -> None:
     """Clear up, note the process id, become the program."""
     options = _options(sys.argv[1:])
     redirect(options.log)
+    if options.lossy:
+        copy_apart()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what stops the program stops us as well, quietly
     if options.pid_file is not None:
         end_group(former_group(options.pid_file))
@@ -64,6 +66,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pid-file", type=Path)
     parser.add_argument("--starts", type=Path)
     parser.add_argument("--user")
+    parser.add_argument("--lossy", action="store_true", help="put a copier between the program and its log")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
 
@@ -77,6 +80,27 @@ def redirect(log: Path) -> None:
         file = nothing
     for source, target in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(source, target)
+
+
+def copy_apart() -> None:
+    """Put a process of its own between our output and the log: it loses what cannot be written.
+
+    For a program that a failing write would stop. It ends with the last writer.
+    """
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:  # nobody's child: the program must not be told of its end
+            os.close(writer)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_IGN)
+            while data := os.read(reader, 65_536):
+                with suppress(OSError):
+                    os.write(1, data)
+        os._exit(0)
+    os.wait()
+    os.close(reader)
+    for target in (1, 2):
+        os.dup2(writer, target)
 
 
 def next_pause(starts: Path, now: float) -> float:

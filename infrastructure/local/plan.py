@@ -76,6 +76,7 @@ class Program:
     directory: Path = REPOSITORY
     user: str | None = None
     writes_own_pid_file: bool = False
+    fails_with_its_output: bool = False
     reads_settings: bool = False
     stop_signal: str = "TERM"
     stop_timeout_s: float = STOP_TIMEOUT_S
@@ -197,6 +198,7 @@ def _rabbitmq(layout: Layout, ports: Ports, binaries: Binaries) -> Program:
         name="rabbitmq",
         family="rabbitmq",
         command=(str(binaries.rabbitmq_server),),
+        fails_with_its_output=True,  # Erlang: what fails to be written, on a full disk, stops its writer
         needs=("epmd",),
         ports=(
             ports.of("amqp"),

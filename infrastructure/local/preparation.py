@@ -93,7 +93,7 @@ def _digest(settings: Mapping[str, str]) -> str:
 
 def service_environment(layout: Layout, env_files: Sequence[Path]) -> dict[str, str]:
     """Return how a program of ours finds its settings: paths, no secrets."""
-    disks = (layout.home, layout.logs, layout.postgres, layout.rabbitmq, layout.redis, layout.paper_exchange)
+    disks = (layout.home, layout.postgres, layout.rabbitmq, layout.redis)  # logs may be lost, all else not
     return {
         "PHOENIX_DISK_PATHS": ":".join(map(str, disks)),
         "PHOENIX_ENV_FILE": ":".join(str(path) for path in env_files),

@@ -173,6 +173,7 @@ def _launch_command(program: Program, layout: Layout, python: str) -> tuple[str,
         python,
         writes_own_pid_file=program.writes_own_pid_file,
         user=program.user,
+        fails_with_its_output=program.fails_with_its_output,
     )
 
 
@@ -184,12 +185,15 @@ def _launched(
     *,
     writes_own_pid_file: bool = False,
     user: str | None = None,
+    fails_with_its_output: bool = False,
 ) -> tuple[str, ...]:
     """Let the launcher open the log, note the process id and become the program."""
     pid_file = () if writes_own_pid_file else ("--pid-file", str(layout.pid_file_of(name)))
     return (
         *(python, "-I", "-S", str(LAUNCHER), "--log", str(layout.log_of(name)), *pid_file),
-        *("--starts", str(layout.starts_file_of(name)), *(("--user", user) if user else ()), *command),
+        *("--starts", str(layout.starts_file_of(name)), *(("--user", user) if user else ())),
+        *(("--lossy",) if fails_with_its_output else ()),
+        *command,
     )
 
 

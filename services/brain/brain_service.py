@@ -26,7 +26,7 @@ from shared.errors import OperatorNeeded
 from shared.http_api import create_app
 from shared.lifecycle import Runtime, run
 from shared.market_data import MarketReader
-from shared.outbox import Outbox
+from shared.outbox import SWEEP_QUIET_S_MAX, Outbox
 from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
 from shared.retention import Retention
@@ -48,7 +48,7 @@ async def build(runtime: Runtime, settings: BrainSettings) -> FastAPI:
     await symbols.refresh()
     housekeeping = Housekeeping(store, outbox, timedelta(seconds=settings.outcome_due_s), utc_now)
 
-    runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("outbox_sweeper", outbox.sweep, quiet_s_max=SWEEP_QUIET_S_MAX)
     runtime.spawn("known_symbols", symbols.follow)
     runtime.spawn("housekeeping", housekeeping.run)
     runtime.spawn("retention", Retention(database, retention(settings.signals_kept_days)).keep)

@@ -36,13 +36,17 @@ from shared.http_api import create_app
 from shared.lease import Lease
 from shared.lifecycle import Runtime, run
 from shared.market_data import MarketReader, MarketWriter
-from shared.outbox import Outbox
+from shared.outbox import SWEEP_QUIET_S_MAX, Outbox
 from shared.rabbitmq_client import Consumer, Publisher
 from shared.redis_client import RedisClient
 from shared.retention import Retention
 from shared.stream_processor import LatestTicks
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
 from shared.values import CloseReason
+
+RESCUE_QUIET_S_MAX = 60.0
+KEEPER_QUIET_S_MAX = 300.0
+"""A loop that has not come round for so long is stuck; one look at the exchange may take long in a crisis."""
 
 DESCRIPTION = "Opens, protects and closes positions. The only service that talks to the exchange."
 
@@ -87,10 +91,11 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
         store, exchange, exchange, outbox, entries, protection, exits, margins, inst, utc_now
     )
 
-    runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("outbox_sweeper", outbox.sweep, quiet_s_max=SWEEP_QUIET_S_MAX)
     runtime.spawn("latest_ticks", ticks.follow)
     runtime.spawn("exchange_clock", exchange.clock.keep)
-    runtime.spawn("rescue", Rescue(store, entries, exits, utc_now).watch)
+    rescue = Rescue(store, entries, exits, utc_now)
+    runtime.spawn("rescue", rescue.watch, quiet_s_max=RESCUE_QUIET_S_MAX)
     runtime.spawn("books", BookKeeper(store, BookReader(exchange, inst), outbox, utc_now).watch)
     kept = retention(settings.trades_kept_days, settings.equity_kept_days)
     runtime.spawn("retention", Retention(database, kept).keep)
@@ -135,14 +140,13 @@ def _entry_rules(settings: ExecuteSettings) -> EntryRules:
 
 
 def _spawn_keeper(runtime: Runtime, keeper: Keeper, settings: ExecuteSettings) -> None:
-    runtime.spawn("keeper_lease", keeper.keep_lease)
+    runtime.spawn("keeper_lease", keeper.keep_lease, quiet_s_max=RESCUE_QUIET_S_MAX)
     runtime.spawn("order_events", keeper.follow_orders)
-    runtime.spawn(
-        "reconciliation", functools.partial(keeper.every, settings.reconcile_interval_s, keeper.reconcile)
-    )
-    runtime.spawn(
-        "account_snapshot", functools.partial(keeper.every, settings.snapshot_interval_s, keeper.tell_account)
-    )
+    for name, interval_s, work in (
+        ("reconciliation", settings.reconcile_interval_s, keeper.reconcile),
+        ("account_snapshot", settings.snapshot_interval_s, keeper.tell_account),
+    ):
+        runtime.spawn(name, functools.partial(keeper.every, interval_s, work), quiet_s_max=KEEPER_QUIET_S_MAX)
 
 
 def main() -> None:

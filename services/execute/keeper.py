@@ -29,7 +29,7 @@ from shared.ids import OrderRole
 from shared.models import AccountSnapshot
 from shared.money import ZERO
 from shared.rabbitmq_client import Publisher
-from shared.supervision import Done, Failed, attempt
+from shared.supervision import Done, Failed, attempt, came_round
 from shared.values import SnapshotPosition
 
 RETRY_S = 1.0
@@ -66,6 +66,7 @@ class Keeper:
         """Loop: take or renew the lease."""
         try:
             while True:
+                came_round()
                 held = await self._lease.hold()
                 if held != self._holds:
                     _log.info("keeper_lease_changed", held=held)
@@ -82,6 +83,7 @@ class Keeper:
     async def every(self, interval_s: Decimal, work: Callable[[], Awaitable[bool]]) -> None:
         """Loop: do `work` every `interval_s` while this replica holds the lease, soon again if it failed."""
         while True:
+            came_round()
             if not self._holds:
                 await asyncio.sleep(lease.RENEW_INTERVAL_S / 4)
                 continue

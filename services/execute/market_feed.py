@@ -31,7 +31,7 @@ from shared.http_api import create_app, json_response
 from shared.lifecycle import Runtime, run
 from shared.market import Bar
 from shared.market_data import BARS_KEPT, MarketReader, MarketWriter
-from shared.outbox import Outbox
+from shared.outbox import SWEEP_QUIET_S_MAX, Outbox
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
 from shared.supervision import Done, Failed, attempt
@@ -326,7 +326,7 @@ async def build(runtime: Runtime, settings: FeedSettings) -> FastAPI:
         runtime.spawn(name, getattr(feed, name))
     runtime.spawn("instruments", symbols.follow)
     runtime.spawn("redis_load", functools.partial(measure_load, redis))
-    runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("outbox_sweeper", outbox.sweep, quiet_s_max=SWEEP_QUIET_S_MAX)
     runtime.on_drain(mine.release)
 
     app = create_app(runtime, "market feed", DESCRIPTION)

@@ -14,7 +14,7 @@ from services.execute.order_state import Entry, EntryState
 from services.execute.ports import KeepsEntries
 from shared import logs, metrics
 from shared.clock import Clock
-from shared.supervision import Done, Failed, attempt
+from shared.supervision import Done, Failed, attempt, came_round
 
 LOOK_INTERVAL_S = 1.0
 IN_DOUBT_S = 2.0
@@ -46,6 +46,7 @@ class Rescue:
         """Loop: look every `LOOK_INTERVAL_S`; a slow rescue keeps no other one waiting."""
         async with asyncio.TaskGroup() as group:
             while True:
+                came_round()
                 for entry in await self.stalled():
                     self._taken.add(entry.signal_id)
                     group.create_task(self.take_up(entry))

@@ -37,7 +37,7 @@ from shared.database import Database
 from shared.http_api import create_app
 from shared.lease import Lease
 from shared.lifecycle import Runtime, run
-from shared.outbox import Outbox
+from shared.outbox import SWEEP_QUIET_S_MAX, Outbox
 from shared.rabbitmq_client import Publisher
 
 NAME = "notify"
@@ -71,7 +71,9 @@ async def build(runtime: Runtime, settings: NotifySettings) -> FastAPI:
         store, reports, BusinessMetrics(), StorageMetrics(), outlets.wake, words, settings.levels
     )
     runtime.spawn("channel_news", lambda: news.tell(flow.tell))
-    runtime.spawn("outbox_sweeper", Outbox(database, publisher).sweep)  # it prunes our inbox
+    runtime.spawn(
+        "outbox_sweeper", Outbox(database, publisher).sweep, quiet_s_max=SWEEP_QUIET_S_MAX
+    )  # it prunes our inbox
     desk_store = DeskStore(database)
     keeping = Housekeeping(
         store, desk_store, alarms, outlets.wake, words, utc_now, settings.notifications_kept_days

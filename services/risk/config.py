@@ -28,10 +28,11 @@ class RiskSettings(Settings):
         description="Signals that ended longer ago are deleted, with scores, decisions and story, days;"
         " trades stay: PHOENIX_TRADES_KEPT_DAYS.",
     )
-    disk_free_min_mb: int = Field(
-        250,
+    disk_free_min_mb: int | None = Field(
+        None,
         ge=0,
-        description="With less room on a disk of ours no position is opened, MB; RabbitMQ stops at 200.",
+        description="With less room on a disk of ours no position is opened, MB; without it 250, or a tenth"
+        " of a disk smaller than 2.5 GB.",
     )
     disk_paths: str = Field(
         "/",

@@ -17,6 +17,9 @@ from shared.database import Database
 from shared.outbox import Outbox
 from shared.supervision import Done, Failed, attempt, came_round, within
 
+FREE_MB_MIN = 250
+FREE_SHARE_MIN = 0.1
+"""Of a small disk, which may be one server's alone. RabbitMQ stops at 200 MB, PostgreSQL at none."""
 LOOK_INTERVAL_S = 2.0
 LOOK_TIMEOUT_S = 2.0
 MB = 1_000_000
@@ -28,7 +31,7 @@ class DiskWatch:
     """Knows the disk with the least room."""
 
     def __init__(
-        self, paths: Sequence[str], minimum_mb: int, database: Database, outbox: Outbox, clock: Clock
+        self, paths: Sequence[str], minimum_mb: int | None, database: Database, outbox: Outbox, clock: Clock
     ) -> None:
         self._paths = paths
         self._minimum_mb = minimum_mb
@@ -60,12 +63,20 @@ class DiskWatch:
 
     def look(self) -> DiskSpace | None:
         """Return the disk with the least room among those of the paths that exist."""
-        seen = [
-            DiskSpace(path, free // MB, self._minimum_mb)
-            for path in self._paths
-            if (free := _free_bytes(path)) is not None
-        ]
-        return min(seen, key=lambda each: each.free_mb, default=None)
+        seen = [space for path in self._paths if (space := self._look_at(path)) is not None]
+        return min(seen, key=lambda each: each.free_mb - each.minimum_mb, default=None)
+
+    def _look_at(self, path: str) -> DiskSpace | None:
+        """Return what an ordinary user may still write there; None where nothing is."""
+        try:
+            found = os.statvfs(path)
+        except FileNotFoundError:
+            return None
+        free, size = (blocks * found.f_frsize // MB for blocks in (found.f_bavail, found.f_blocks))
+        minimum = self._minimum_mb
+        return DiskSpace(
+            path, free, min(FREE_MB_MIN, int(size * FREE_SHARE_MIN)) if minimum is None else minimum
+        )
 
     async def _tell(self, space: DiskSpace) -> None:
         if not (space.has_room_again if self._told_short else space.is_short):
@@ -76,12 +87,3 @@ class DiskWatch:
         self._told_short = space.is_short
         _log.warning("disk_space_told", path=space.path, free_mb=space.free_mb, short=space.is_short)
         await self._outbox.publish(told)
-
-
-def _free_bytes(path: str) -> int | None:
-    """Return what an ordinary user may still write there; None where nothing is."""
-    try:
-        found = os.statvfs(path)
-    except FileNotFoundError:
-        return None
-    return found.f_bavail * found.f_frsize

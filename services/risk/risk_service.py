@@ -20,7 +20,7 @@ from shared.errors import OperatorNeeded
 from shared.http_api import create_app
 from shared.lifecycle import Runtime, run
 from shared.market_data import MarketReader
-from shared.outbox import Outbox
+from shared.outbox import SWEEP_QUIET_S_MAX, Outbox
 from shared.rabbitmq_client import Publisher
 from shared.redis_client import RedisClient
 from shared.retention import Retention
@@ -57,7 +57,7 @@ async def build(runtime: Runtime, settings: RiskSettings) -> FastAPI:
     flow = RiskFlow(RiskStore(database), market, outbox, limits, utc_now, disk.newest)
     await _require_usable_overrides(flow)
 
-    runtime.spawn("outbox_sweeper", outbox.sweep)
+    runtime.spawn("outbox_sweeper", outbox.sweep, quiet_s_max=SWEEP_QUIET_S_MAX)
     runtime.spawn("retention", Retention(database, retention(settings.signals_kept_days)).keep)
     runtime.spawn("disk_watch", disk.keep, quiet_s_max=60.0)
     runtime.spawn("latest_ticks", ticks.follow)

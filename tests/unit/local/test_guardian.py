@@ -13,8 +13,10 @@ from typing import cast
 import pytest
 
 from infrastructure.local.guardian import (
+    MENDING_PAUSE_S_MIN,
     PROGRAM_DEAF_S_MAX,
     PROGRAM_START_S_MAX,
+    QUEUES_DEAD_S_MAX,
     SUPERVISOR_DEAF_S_MAX,
     Guardian,
 )
@@ -72,6 +74,7 @@ class World:
     supervisord: Supervisord = field(default_factory=Supervisord)
     launched: int = 0
     answers: bool = True
+    dead_queues: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.guardian = Guardian(
@@ -80,6 +83,7 @@ class World:
             launch=self._launch,
             alive={"risk-0": PROBE},
             answers=lambda _probe: self.answers,
+            dead_queues=lambda: self.dead_queues,
             tell=lambda _line: None,
         )
 
@@ -162,3 +166,26 @@ def test_what_starts_has_longer_to_answer(world: World, sleeper: subprocess.Pope
     assert sleeper.poll() is None, "a new process has all of its time"
     world.guardian.look(2 * PROGRAM_START_S_MAX + 1)
     assert sleeper.wait(5) == -signal.SIGKILL
+
+
+def test_a_broker_whose_queues_stay_down_is_restarted_and_not_again_and_again(
+    world: World, sleeper: subprocess.Popen[bytes]
+) -> None:
+    world.supervisord.states["rabbitmq"] = ProcessInfo(
+        name="rabbitmq", state="RUNNING", pid=sleeper.pid, uptime_s=1, problem=""
+    )
+    world.dead_queues = ("trade_control",)
+    world.guardian.look(0.0)
+    world.guardian.look(QUEUES_DEAD_S_MAX - 1)
+    assert sleeper.poll() is None
+    world.guardian.look(QUEUES_DEAD_S_MAX)
+    assert sleeper.wait(5) == -signal.SIGTERM
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as second:
+        world.supervisord.states["rabbitmq"] = ProcessInfo(
+            name="rabbitmq", state="RUNNING", pid=second.pid, uptime_s=1, problem=""
+        )
+        world.guardian.look(QUEUES_DEAD_S_MAX + 1)
+        world.guardian.look(MENDING_PAUSE_S_MIN)
+        assert second.poll() is None
+        world.guardian.look(QUEUES_DEAD_S_MAX + MENDING_PAUSE_S_MIN)
+        assert second.wait(5) == -signal.SIGTERM

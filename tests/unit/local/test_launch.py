@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def test_a_program_writes_its_log_itself_and_its_number_is_noted(tmp_path: Path)
     finished = subprocess.run((*launched, *starts, *command), capture_output=True, check=True, timeout=10)
     assert (finished.stdout, finished.stderr) == (b"", b"")
     assert log.read_text().split() == ["before", pid_file.read_text().strip(), "end"]
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "rabbitmq.log"])
+def test_a_program_that_would_fail_with_its_output_never_sees_it_fail(tmp_path: Path, log: str) -> None:
+    path = tmp_path / log
+    launched = (sys.executable, "-I", "-S", str(LAUNCHER), "--log", str(path), "--lossy")
+    program = "import os\nfor _ in range(20_000): assert os.write(1, b'line\\n') == 5"
+    subprocess.run((*launched, sys.executable, "-c", program), check=True, timeout=20)
+    if path.parent == tmp_path:
+        deadline = time.monotonic() + 10
+        while path.stat().st_size < 100_000:
+            assert time.monotonic() < deadline
 
 
 def test_a_log_that_cannot_be_opened_keeps_nothing_from_starting(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import typer.main
 
 from infrastructure.local.layout import REPOSITORY
 from infrastructure.local.ports import OFFSETS, PORT_BASE_DEFAULT
+from infrastructure.local.rendering import GUARDIAN
 from scripts.phoenix_cli.app import app
 from tests.unit.local.test_monitoring import whole_table
 
@@ -66,7 +67,7 @@ def test_a_script_exists_and_knows_its_options(line: str) -> None:
 def test_a_log_is_one_of_a_program(line: str) -> None:
     path = Path(shlex.split(line)[-1])
     assert path.parent == Path(".phoenix/logs")
-    assert path.stem in {program.name for program in whole_table()}
+    assert path.stem in {program.name for program in whole_table()} | {GUARDIAN}
 
 
 @pytest.mark.parametrize("line", [each for each in commands() if each.startswith(".venv")])

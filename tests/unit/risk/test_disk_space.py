@@ -1,6 +1,8 @@
 """No position is opened on a disk that is nearly full, and the operator hears when that begins and ends."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,3 +59,13 @@ def test_the_fullest_disk_counts_and_a_directory_that_is_not_there_does_not(tmp_
     seen = watch.look()
     assert seen is not None
     assert (seen.path, seen.free_mb) == ("/proc", 0)
+
+
+def test_without_a_setting_a_small_disk_may_be_nine_tenths_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = DiskWatch(["/data"], None, database=None, outbox=None, clock=lambda: NOW)  # type: ignore[arg-type]
+    for size_mb, minimum_mb in ((420, 42), (2_000, 200), (100_000, 250)):
+        disk = SimpleNamespace(f_frsize=1_000, f_blocks=size_mb * 1_000, f_bavail=100_000)
+        monkeypatch.setattr(os, "statvfs", lambda _path, disk=disk: disk)
+        assert watch.look() == DiskSpace("/data", 100, minimum_mb)
