@@ -76,6 +76,7 @@ async def test_ready_names_every_dependency(world: World) -> None:
             "redis",
             "signal_processing",
             "brain_facts",
+            "loops",
         }
 
 
