@@ -6,6 +6,7 @@ import pytest
 
 from shared import rabbitmq_connection
 from shared.errors import BrokerUnavailable
+from shared.supervision import within
 
 
 async def _say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -16,7 +17,7 @@ async def test_a_connection_that_never_came_up_is_not_left_trying_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its attempts swallow their cancellation, and the end of the event loop would wait for them."""
-    monkeypatch.setattr(rabbitmq_connection, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(rabbitmq_connection, "within", lambda _seconds, work: within(0.2, work))
     frozen = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
     port = frozen.sockets[0].getsockname()[1]
     with pytest.raises(BrokerUnavailable):
