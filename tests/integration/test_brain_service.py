@@ -364,7 +364,7 @@ async def test_what_is_accepted_is_read_and_kept_whatever_it_says(world: World, 
 
 @pytest.mark.parametrize("harm", [lambda body: body.replace(b'"45"', b'"1E-100"'), lambda body: body[:-30]])
 async def test_parked_signal_that_nobody_can_decode_has_an_outcome_and_a_story(
-    world: World, harm: Callable[[bytes], bytes]
+    world: World, servers: Servers, harm: Callable[[bytes], bytes]
 ) -> None:
     made = signal(f"unreadable {harm(b'x' * 40)!r}", rsi=Decimal(45))
     async with world.brain() as client:
@@ -375,6 +375,9 @@ async def test_parked_signal_that_nobody_can_decode_has_an_outcome_and_a_story(
         assert (told["outcome"]["outcome"], told["outcome"]["reason"]) == ("failed", "parked")
         assert (told["signal"]["symbol"], told["signal"]["action"]) == ("BTCUSDT", "unknown")
         assert tell(told)
+        parked = await eventually(lambda: Broker(servers).take(topology.SIGNAL_PROCESSING.dead))
+        assert parked is not None
+        assert parked.body == body
 
 
 async def test_refused_alert_with_the_right_secret_is_told(world: World) -> None:

@@ -139,6 +139,7 @@ async def test_readiness_says_what_is_wrong_and_health_does_not_care(
         "ready": True,
         "mode": "paper",
         "dependencies": {"first": "ok", "second": "ok", "loops": "ok"},
+        "degraded": {},
     }
     await http.post(f"{base}/break")
     answer = await http.get(f"{base}/ready")
