@@ -3,7 +3,7 @@
     PhoenixError
     ├── MessageFault          the message is at fault: counts an attempt, then the dead-letter queue
     ├── DependencyDown        something we need is away: pause and try again, no attempt is counted
-    │   ├── BrokerUnavailable     RabbitMQ did not confirm
+    │   ├── BrokerUnavailable     RabbitMQ did not confirm (`QueueRefused`: one of its queues did not)
     │   ├── DatabaseUnavailable   PostgreSQL did not answer
     │   ├── RedisUnavailable      Redis did not answer
     │   └── ExchangeUnavailable   the exchange is surely not reached: nothing was executed
@@ -37,6 +37,10 @@ class BrokerUnavailable(DependencyDown):
 
     def __init__(self, detail: str) -> None:
         super().__init__("rabbitmq", detail)
+
+
+class QueueRefused(BrokerUnavailable):
+    """RabbitMQ answered and did not take the message: its queue is dead or full. Others may be taken."""
 
 
 class DatabaseUnavailable(DependencyDown):

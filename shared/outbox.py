@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from shared import codec, crash_points, logs, metrics
 from shared.database import Connection, Database
-from shared.errors import BrokerUnavailable, DatabaseUnavailable, MessageFault
+from shared.errors import BrokerUnavailable, DatabaseUnavailable, MessageFault, QueueRefused
 from shared.models import Envelope
 from shared.rabbitmq_client import Publisher
 from shared.supervision import came_round
@@ -31,6 +31,8 @@ MARK_INTERVAL_S = 0.2
 MARKS_WAITING_MAX = 10_000
 SET_ASIDE_MAX = 10_000
 """Rows that this version cannot read; were there more, the rest would stand before the good ones again."""
+REFUSED_AGAIN_S = 30.0
+"""A queue that is dead or full takes nothing for a while; its messages are tried again, others go before."""
 SET_ASIDE_S = 600.0
 """Then they are tried and told anew: they may have been mended, or sent by a replica of another version."""
 PRUNE_INTERVAL_S = 600.0
@@ -48,6 +50,9 @@ SELECT event_id, body FROM outbox
 WHERE sent_at IS NULL AND staged_at < now() - make_interval(secs => $1) AND event_id <> ALL($3::text[])
 ORDER BY id LIMIT $2
 FOR UPDATE SKIP LOCKED
+"""
+_UNSENT = """
+SELECT body FROM outbox WHERE sent_at IS NULL AND position($2::bytea IN body) > 0 ORDER BY id LIMIT $1
 """
 _PRUNE = """
 WITH pruned AS (DELETE FROM outbox WHERE sent_at < now() - make_interval(hours => $1))
@@ -75,6 +80,7 @@ class Outbox:
         self._publisher = publisher
         self._marks: asyncio.Queue[str] = asyncio.Queue(MARKS_WAITING_MAX)
         self._set_aside: set[str] = set()
+        self._postponed: dict[str, float] = {}
 
     async def stage(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Write the envelopes in the caller's transaction. An id that is there already stays as it was."""
@@ -89,10 +95,26 @@ class Outbox:
         for envelope in envelopes:
             try:
                 await self._publisher.send(envelope)
+            except QueueRefused as refused:
+                _log.warning("publish_left_to_sweeper", schema=envelope.schema, error=str(refused))
+                continue
             except BrokerUnavailable as failure:
                 _log.warning("publish_left_to_sweeper", schema=envelope.schema, error=str(failure))
                 break
             self._mark_later(envelope.event_id)
+
+    async def unsent(self, schema: str) -> list[Envelope]:
+        """Return what of one schema is owed, oldest first; what cannot be read is not among it."""
+        rows = await self._database.fetch(_UNSENT, SWEEP_ROWS_MAX, schema.encode())
+        found: list[Envelope] = []
+        for row in rows:
+            try:
+                envelope = codec.decode(row["body"])
+            except MessageFault:
+                continue  # the sweeper sets it aside and says so
+            if envelope.schema == schema:
+                found.append(envelope)
+        return found
 
     async def sweep(self) -> None:
         """Loop: mark what was sent, publish what was not, prune what is old. Runs on every replica."""
@@ -149,7 +171,9 @@ class Outbox:
 
     async def _publish_unsent(self) -> int:
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(_CLAIM, SWEEP_AGE_S, SWEEP_ROWS_MAX, list(self._set_aside))
+            rows = await connection.fetch(
+                _CLAIM, SWEEP_AGE_S, SWEEP_ROWS_MAX, [*self._set_aside, *self._waiting()]
+            )
             sent = await self._publish_claimed({row["event_id"]: row["body"] for row in rows})
             if sent:
                 crash_points.reach("outbox.swept")
@@ -169,12 +193,26 @@ class Outbox:
             except MessageFault as fault:
                 self._put_aside(event_id, fault)
                 continue
+            except QueueRefused as refused:  # one dead queue must not hold up what is for the others
+                self._postpone(event_id, refused)
+                continue
             except BrokerUnavailable:
                 break
             sent.append(event_id)
             if clock() > deadline:
                 break
         return sent
+
+    def _waiting(self) -> list[str]:
+        """Return what was refused a moment ago, and forget whose time has come."""
+        now = asyncio.get_running_loop().time()
+        self._postponed = {event_id: at for event_id, at in self._postponed.items() if at > now}
+        return list(self._postponed)
+
+    def _postpone(self, event_id: str, refused: QueueRefused) -> None:
+        _log.warning("outbox_row_refused", event_id=event_id, again_in_s=REFUSED_AGAIN_S, why=str(refused))
+        if len(self._postponed) < SET_ASIDE_MAX:
+            self._postponed[event_id] = asyncio.get_running_loop().time() + REFUSED_AGAIN_S
 
     def _put_aside(self, event_id: str, fault: MessageFault) -> None:
         """Pass over a row that other code than this wrote: trying it again would hold up the others.

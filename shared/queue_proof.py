@@ -6,20 +6,25 @@ without the queue: a declaration is answered, publishing and consuming are not, 
 
 What it held can only be nothing if nobody was ever allowed to publish. So every process proves before it
 publishes, and a queue that is proven is marked, at the broker: an unmarked queue is empty and is re-created,
-a marked one is left to the operator. A probe message is not needed, so none stands behind a backlog.
+a marked one is named and left as it is: it may hold messages, and all others work without it. A probe message
+is not needed, so none stands behind a backlog.
+
+A queue whose data is damaged ends the connection of whoever consumes it (541 INTERNAL_ERROR), and with it the
+proof of all others: who is cut off proves each queue by itself.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import aio_pika
+import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from shared import logs, metrics, topology
-from shared.errors import BrokerUnavailable, OperatorNeeded, PhoenixError
+from shared.errors import BrokerUnavailable, PhoenixError
 from shared.rabbitmq_connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, HEARTBEAT_S
 from shared.supervision import Done, Failed, attempt, within
 
@@ -35,6 +40,7 @@ MARK_AGAIN_TRIES_MAX = 3_000
 MARKS = "phoenix.proven"
 """A direct exchange and its only queue, which keeps nothing: the bindings between them are the marks."""
 MARKS_ARGUMENTS: Mapping[str, Any] = {"x-queue-type": "classic", "x-message-ttl": 0}
+CONNECTIONS_AT_ONCE_MAX = 8
 MENDING = "phoenix.mending"
 """An exclusive queue as a lock: it goes with its holder's connection."""
 
@@ -43,14 +49,20 @@ Queues = Mapping[str, dict[str, Any]]
 _log = logs.get(__name__)
 
 
-async def prove_topology(url: str, name: str) -> bool:
-    """Prove every queue of the table; re-create those that never worked.
+class Proven(NamedTuple):
+    """What a proof found: whether all that works is marked, and which queues are dead."""
 
-    Returns whether all are marked; if not, `mark_topology_later` has to go on trying.
+    are_marked: bool
+    dead: tuple[str, ...] = ()
+
+
+async def prove_topology(url: str, name: str) -> Proven:
+    """Prove every queue of the table; re-create those that never worked, name those that work no more.
+
+    What is not marked yet, `mark_topology_later` has to go on trying.
 
     Raises:
         BrokerUnavailable: the broker does not answer, or another process is mending.
-        OperatorNeeded: a queue that worked before does not work any more; it may hold messages.
     """
     return await prove(url, name, dict(topology.declared_queues()), topology.QUEUES)
 
@@ -69,19 +81,22 @@ async def mark_topology_later(url: str, name: str) -> None:
     _log.error("queues_given_up_marking", tries=MARK_AGAIN_TRIES_MAX)
 
 
-async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Queue]) -> bool:
+async def prove(url: str, name: str, queues: Queues, table: Iterable[topology.Queue]) -> Proven:
     """Prove `queues` (names with their arguments); `table` says how they are bound. See `prove_topology`."""
+    dead: list[str] = []
     if broken := await _silent(url, name, queues):
         async with _channel(url, name) as channel:
-            await _mend(url, name, channel, {each: queues[each] for each in broken}, table)
-    match await attempt(_mark(url, name, queues)):
+            dead = await _mend(url, name, channel, {each: queues[each] for each in broken}, table)
+    if dead:
+        _log.error("queues_dead", queues=dead, what_to_do=_advice(dead))
+    match await attempt(_mark(url, name, [each for each in queues if each not in dead])):
         case Failed(BrokerUnavailable() as error):  # an alarm, say: exits must be taken in all the same
             _log.warning("queues_not_marked", why=str(error))
-            return False
+            return Proven(False, tuple(dead))
         case Failed(error):
             raise error
         case Done():
-            return True
+            return Proven(True, tuple(dead))
 
 
 async def _mark(url: str, name: str, queues: Iterable[str]) -> None:
@@ -98,8 +113,42 @@ async def _mark(url: str, name: str, queues: Iterable[str]) -> None:
 async def _silent(url: str, name: str, queues: Iterable[str]) -> list[str]:
     """Return the queues that do not register a consumer in time."""
     names = list(queues)
+    match await attempt(_ask_together(url, name, names)):
+        case Done(silent):
+            return silent
+        case Failed(BrokerUnavailable()):  # away, or one of them has cut off all: that one is to be named
+            return await _ask_each(url, name, names)
+        case Failed(error):
+            raise error
+
+
+async def _ask_together(url: str, name: str, names: list[str]) -> list[str]:
     async with _connection(url, name) as connection:
         answers = await asyncio.gather(*(_registers(connection, each) for each in names))
+    return [each for each, answers_us in zip(names, answers, strict=True) if not answers_us]
+
+
+async def _ask_each(url: str, name: str, names: list[str]) -> list[str]:
+    """Prove each queue on a connection of its own.
+
+    Raises:
+        BrokerUnavailable: a connection cannot be made: the broker is away, and no queue is judged.
+    """
+    gate = asyncio.Semaphore(CONNECTIONS_AT_ONCE_MAX)
+
+    async def answers_alone(queue: str) -> bool:
+        async with gate, _connection(url, name) as connection:
+            match await attempt(within(PROOF_TIMEOUT_S, _register(connection, queue))):
+                case Done():
+                    return True
+                case Failed(TimeoutError()) | Failed(aio_pika.exceptions.ChannelClosed()):
+                    return False
+                case Failed(aiormq.exceptions.ConnectionInternalError()):
+                    return False  # 541: the broker is well enough to say so
+                case Failed(error):
+                    raise BrokerUnavailable(f"cannot prove {queue}: {error!r}") from error
+
+    answers = await asyncio.gather(*(answers_alone(each) for each in names))
     return [each for each, answers_us in zip(names, answers, strict=True) if not answers_us]
 
 
@@ -133,8 +182,8 @@ async def _leave(_: AbstractIncomingMessage) -> None:
 
 async def _mend(
     url: str, name: str, channel: AbstractChannel, broken: Queues, table: Iterable[topology.Queue]
-) -> None:
-    """Re-create the broken queues, unless one of them may hold messages. One process at a time."""
+) -> list[str]:
+    """Re-create the broken queues that cannot hold messages; return the others. One process at a time."""
     match await attempt(within(CALL_TIMEOUT_S, channel.declare_queue(MENDING, exclusive=True))):
         case Failed(error):
             raise BrokerUnavailable(f"another process is mending queues: {error!r}") from error
@@ -142,30 +191,30 @@ async def _mend(
             pass
     await _declare_marks(channel)
     unmarked = await _unmarked(channel, broken)
-    if marked := [each for each in broken if each not in unmarked]:
-        raise OperatorNeeded(_advice(marked))
+    marked = [each for each in broken if each not in unmarked]
+    if not unmarked:
+        return marked
     await _flush_registry(channel)  # a broker that cannot do this has another trouble than a broken queue
-    for each in await _silent(url, name, broken):
+    for each in await _silent(url, name, unmarked):
         _log.error("queue_recreated", queue=each)
         metrics.QUEUES_RECREATED.labels(queue=each).inc()
         await _answered(channel.queue_delete(each))
         await _answered(channel.declare_queue(each, durable=True, arguments=broken[each]))
     for queue in table:
-        if queue.name in broken:
+        if queue.name in unmarked:
             bound = await _answered(channel.get_queue(queue.name, ensure=False))
             for routing_key in queue.routing_keys:
                 await _answered(bound.bind(queue.exchange, routing_key))
-    if left := await _silent(url, name, broken):
-        raise OperatorNeeded(_advice(left))
+    return [*marked, *await _silent(url, name, unmarked)]
 
 
 def _advice(names: Iterable[str]) -> str:
     listed = ", ".join(names)
     return (
         f"these queues exist and do not answer, though the broker does: {listed}. They may hold messages. "
-        "Restart the broker (in a cluster: bring the missing nodes back) and start again. If that does not "
-        "help, keep a copy of the broker's data directory, delete the queues (rabbitmqctl delete_queue) and "
-        "start again: they are declared anew."
+        "All others are used meanwhile. Restart the broker (in a cluster: bring the missing nodes back). If "
+        "that does not help, keep a copy of its data directory, delete the queues (rabbitmqctl delete_queue) "
+        "and restart the services: they are declared anew. See docs/RUNBOOK.md, QueueGone."
     )
 
 

@@ -12,28 +12,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
-import aio_pika
 from aio_pika.abc import (
-    AbstractExchange,
     AbstractIncomingMessage,
-    AbstractRobustChannel,
-    AbstractRobustConnection,
 )
 
 from shared import codec, crash_points, logs, metrics, parking, topology
 from shared.clock import utc_now
-from shared.errors import BrokerUnavailable, DependencyDown, MessageFault, PhoenixError
+from shared.errors import DependencyDown, MessageFault
 from shared.models import Envelope
-from shared.queue_proof import mark_topology_later, prove_topology
-from shared.rabbitmq_connection import close, connect, declare_topology, set_up
+from shared.rabbitmq_delivery import attempts, deliveries, is_taken_back
+from shared.rabbitmq_publisher import Publisher
 from shared.rabbitmq_subscription import Subscription
 from shared.rabbitmq_watchdog import Watchdog
-from shared.supervision import Done, Failed, attempt, end, within
+from shared.supervision import Done, Failed, attempt, within
 
-CONFIRM_TIMEOUT_S = 2.0  # TradingView hangs up after 3 s
-PUBLISHES_IN_FLIGHT_MAX = 1_000
 DRAIN_TIMEOUT_S = 5.0
 PAUSE_S_MIN = 0.25
 PAUSE_S_MAX = 5.0
@@ -46,114 +39,11 @@ HANDLING_TIMEOUT_S = 120.0
 CANCELLED_TASKS_TIMEOUT_S = 1.0
 FAULT_CHARS_MAX = 500
 
+__all__ = ["Consumer", "Handler", "Publisher"]
+
 Handler = Callable[[Envelope], Awaitable[None]]
 
 _log = logs.get(__name__)
-
-
-class Publisher:
-    """Publishes persistent messages and returns only when the broker has confirmed them."""
-
-    def __init__(self, url: str, name: str, *, confirm_timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
-        self._url = url
-        self._name = f"{name} publisher"
-        self._confirm_timeout_s = confirm_timeout_s
-        self._in_flight = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
-        self._connection: AbstractRobustConnection | None = None
-        self._channel: AbstractRobustChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
-        self._marking: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Self:
-        self._connection = await connect(self._url, self._name)
-        try:
-            await declare_topology(self._connection)
-            are_marked = await prove_topology(self._url, self._name)
-            await set_up(self._open_channel(self._connection))
-        except PhoenixError:
-            await close(self._connection)
-            raise
-        if not are_marked:
-            self._marking.append(asyncio.create_task(mark_topology_later(self._url, self._name)))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await end(self._marking)
-        await close(self._connection)
-
-    async def _open_channel(self, connection: AbstractRobustConnection) -> None:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        assert isinstance(channel, AbstractRobustChannel)
-        self._channel = channel  # kept: the library holds its channels weakly
-        for exchange in topology.EXCHANGES:
-            self._exchanges[exchange.name] = await channel.declare_exchange(
-                exchange.name, exchange.kind, durable=True
-            )
-        self._exchanges[""] = channel.default_exchange
-
-    async def send(self, envelope: Envelope) -> None:
-        """Publish `envelope` on every route of its schema and wait for the confirms.
-
-        Raises:
-            BrokerUnavailable: at least one route was not confirmed; publishing again is safe (receivers
-            dedupe).
-        """
-        body = codec.encode(envelope)
-        routes = topology.ROUTES[envelope.schema]
-        if len(routes) == 1:
-            await self.publish(routes[0].exchange, routes[0].routing_key, body)
-            return
-        results = await asyncio.gather(
-            *(self.publish(route.exchange, route.routing_key, body) for route in routes),
-            return_exceptions=True,
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def publish(
-        self, exchange: str, routing_key: str, body: bytes, *, headers: Mapping[str, int | str] | None = None
-    ) -> None:
-        """Publish one persistent message and wait for the broker's confirm.
-
-        Raises:
-            BrokerUnavailable: not confirmed in time, refused, or no queue takes this routing key.
-        """
-        message = aio_pika.Message(
-            body,
-            content_type="application/json",
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=uuid4().hex,  # unique per attempt: returns are matched by it within a channel
-            headers=dict(headers or {}),
-        )
-        started = asyncio.get_running_loop().time()
-        match await attempt(self._confirmed(exchange, routing_key, message)):
-            case Failed(error):
-                metrics.PUBLISH_FAILURES.labels(exchange=exchange).inc()
-                raise BrokerUnavailable(f"{exchange}/{routing_key}: {error!r}") from error
-            case Done():
-                metrics.PUBLISH_SECONDS.observe(asyncio.get_running_loop().time() - started)
-                metrics.MESSAGES_PUBLISHED.labels(exchange=exchange, routing_key=routing_key).inc()
-
-    async def _confirmed(self, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
-        async with asyncio.timeout(self._confirm_timeout_s), self._in_flight:
-            transport = None if self._connection is None else self._connection.transport
-            if transport is None or self._channel is None or self._channel.is_closed:
-                raise ConnectionError("the channel is closed")
-            await transport.ready()  # blocked by an alarm: wait here, for what is sent now is published later
-            await self._exchanges[exchange].publish(
-                message, routing_key, mandatory=True, timeout=self._confirm_timeout_s
-            )
-
-    async def ping(self) -> None:
-        """Raise `BrokerUnavailable` unless the connection and its channel are open."""
-        connection, channel = self._connection, self._channel
-        if connection is None or channel is None or connection.is_closed or channel.is_closed:
-            raise BrokerUnavailable("the publishing channel is closed")
-        if not connection.connected.is_set():
-            raise BrokerUnavailable("the publishing connection is being re-opened")
 
 
 class Consumer:
@@ -233,7 +123,7 @@ class Consumer:
         except MessageFault as fault:
             await self._park(message, fault, None)
             return
-        if (times := _deliveries(message)) >= topology.DELIVERIES_HANDLED_MAX:
+        if (times := deliveries(message)) >= topology.DELIVERIES_HANDLED_MAX:
             await self._park(message, MessageFault(f"came back {times} times, never settled"), envelope)
             return
         age_s = (utc_now() - envelope.occurred_at).total_seconds()
@@ -271,7 +161,7 @@ class Consumer:
                     case Failed(DependencyDown() as down):
                         await self._pause(down, delay_s)
                         delay_s = min(delay_s * 2, PAUSE_S_MAX)
-                        if self._draining.is_set() or _is_taken_back(message) or clock() >= deadline:
+                        if self._draining.is_set() or is_taken_back(message) or clock() >= deadline:
                             return down
                     case Failed(error):
                         return error
@@ -302,29 +192,29 @@ class Consumer:
         Kept to the end of the pause it is moved: handed back each time, it would count as a delivery
         (RabbitMQ 3.10), and a message that waits long enough, an exit too, would be parked for it.
         """
-        if self._draining.is_set() or _is_taken_back(message):
+        if self._draining.is_set() or is_taken_back(message):
             await message.nack(requeue=True)
         else:
-            await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: _attempts(message)})
+            await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: attempts(message)})
         metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="returned").inc()
 
     async def _retry_or_park(
         self, message: AbstractIncomingMessage, envelope: Envelope, error: BaseException
     ) -> None:
-        attempts = _attempts(message) + 1
+        failed = attempts(message) + 1
         _log.error(
             "message_failed",
             queue=self._queue.name,
             schema=envelope.schema,
             correlation_id=envelope.correlation_id,
-            attempts=attempts,
+            attempts=failed,
             error=repr(error),
             exc_info=error,
         )
-        if attempts >= topology.ATTEMPTS_MAX:
+        if failed >= topology.ATTEMPTS_MAX:
             await self._park(message, error, envelope)
             return
-        await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: attempts})
+        await self._move(message, self._queue.retry, {topology.ATTEMPTS_HEADER: failed})
         metrics.MESSAGES_HANDLED.labels(queue=self._queue.name, result="retried").inc()
 
     async def _park(
@@ -335,7 +225,7 @@ class Consumer:
         _log.error("message_parked", queue=self._queue.name, dead=self._queue.dead, why=why)
         headers: dict[str, int | str] = {
             topology.FAULT_HEADER: why,
-            topology.ATTEMPTS_HEADER: _attempts(message) + 1,
+            topology.ATTEMPTS_HEADER: attempts(message) + 1,
             topology.PARKED_AT_HEADER: utc_now().isoformat(),
         }
         await self._move(message, self._queue.dead, headers)
@@ -365,22 +255,3 @@ class Consumer:
         if error is not None:
             raise error
         await message.ack()
-
-
-def _attempts(message: AbstractIncomingMessage) -> int:
-    counted = message.headers.get(topology.ATTEMPTS_HEADER, 0)
-    return counted if isinstance(counted, int) else 0
-
-
-def _deliveries(message: AbstractIncomingMessage) -> int:
-    """Return how often the message came back to its queue unsettled."""
-    counted = message.headers.get("x-delivery-count", 0)
-    return counted if isinstance(counted, int) else 0
-
-
-def _is_taken_back(message: AbstractIncomingMessage) -> bool:
-    """Tell whether the channel of this delivery is closed: the broker gives the message to somebody else."""
-    try:
-        return message.channel.is_closed
-    except aio_pika.exceptions.ChannelInvalidStateError:
-        return True

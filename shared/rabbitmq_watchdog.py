@@ -16,6 +16,9 @@ WATCH_INTERVAL_S = 5.0
 ASK_TIMEOUT_S = 5.0
 REBUILD_AFTER_S = 30.0
 """A consumer that is lost for longer gets a new connection; until then the library tries."""
+BEGIN_AGAIN_S_MIN = 2.0
+BEGIN_AGAIN_S_MAX = 32.0
+"""A dead queue cuts off whoever asks, and the broker writes a page about it each time."""
 LOST_AFTER_FAILURES = 2
 """One look may fall into the moment in which a message is on its way to us."""
 
@@ -33,23 +36,33 @@ class Watchdog:
         self._is_idle = is_idle
         self._subscription = subscribe()
         self._lost: BaseException | None = None
+        self._has_begun = False
+        self._pause_s = BEGIN_AGAIN_S_MIN
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to consume and to watch.
+        """Begin to consume and to watch. A queue that does not answer is tried again, beside all others.
 
         Raises:
-            BrokerUnavailable: the broker did not answer in time.
             OperatorNeeded: the queue exists with other arguments.
         """
+        match await attempt(self._begin()):
+            case Failed(BrokerUnavailable() as away):
+                self._note(away)
+            case Failed(error):
+                raise error
+            case Done():
+                self._has_begun = True
+        name = f"watch {self._queue}"
+        self._watching = asyncio.create_task(keep_running(name, self._watch), name=name)
+
+    async def _begin(self) -> None:
         await self._subscription.connect()
         try:
             await self._subscription.begin()
-        except PhoenixError:
+        except PhoenixError:  # left open it would be cut off again and again
             await self._subscription.close()
             raise
-        name = f"watch {self._queue}"
-        self._watching = asyncio.create_task(keep_running(name, self._watch), name=name)
 
     async def cancel(self) -> None:
         """Stop watching and take no more messages; those in hand can still be settled."""
@@ -73,6 +86,11 @@ class Watchdog:
         clock = asyncio.get_running_loop().time
         failures, since = 0, clock()
         while True:
+            while not self._has_begun:  # the library restores only what once was there
+                await asyncio.sleep(self._pause_s)
+                if await self._rebuild():
+                    failures, since = 0, clock()
+                    self._note(None)
             await asyncio.sleep(WATCH_INTERVAL_S)
             match await attempt(within(ASK_TIMEOUT_S, self._subscription.prove(idle=self._is_idle()))):
                 case Done():
@@ -100,12 +118,17 @@ class Watchdog:
         fresh = self._subscribe()
         if isinstance(failed := await attempt(fresh.connect()), Failed):
             _log.warning("consumer_not_rebuilt", queue=self._queue, why=repr(failed.error))
+            self._pause_s = BEGIN_AGAIN_S_MIN  # exits may wait behind a broker that comes back
             return False
         old, self._subscription = self._subscription, fresh
+        self._has_begun = False
         await old.close()  # before the new one begins, or the queue would have us twice
         if isinstance(failed := await attempt(fresh.begin()), Failed):
             _log.error("consumer_not_rebuilt", queue=self._queue, why=repr(failed.error))
+            self._pause_s = min(self._pause_s * 2, BEGIN_AGAIN_S_MAX)
+            await fresh.close()  # left open it would be cut off again and again
             return False
+        self._has_begun, self._pause_s = True, BEGIN_AGAIN_S_MIN
         metrics.CONSUMERS_REBUILT.labels(queue=self._queue).inc()
         _log.warning("consumer_rebuilt", queue=self._queue)
         return True

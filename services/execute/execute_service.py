@@ -20,6 +20,7 @@ from services.execute.ledger_store import LedgerStore
 from services.execute.leverage_manager import MarginMemory
 from services.execute.margin_flow import MarginFlow
 from services.execute.market_view import MarketView
+from services.execute.own_requests import OwnRequests
 from services.execute.preflight import Preflight
 from services.execute.protection_flow import ProtectionFlow
 from services.execute.queue_consumer import consumers
@@ -68,7 +69,7 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
         RedisClient(settings.redis_url.get_secret_value(), runtime.holder), ping_as="redis"
     )
     amqp_url = settings.amqp_url.get_secret_value()
-    publisher = await runtime.open(Publisher(amqp_url, runtime.holder), ping_as="rabbitmq")
+    publisher = await _publisher(runtime, amqp_url)
     exchange = await runtime.open(BinanceClient(settings), ping_as="exchange")
     of_process().on_step(exchange.clock.own_clock_moved)
     await runtime.outwait(exchange.preflight)
@@ -101,13 +102,13 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     runtime.spawn("retention", Retention(database, kept).keep)
     inbound = consumers(amqp_url, runtime.holder, flow, publisher)
     await _consume(runtime, inbound, TRADE_CONTROL.name)  # P9: exits wait for no reconciliation
+    own = OwnRequests(outbox, flow.on_control, inbound[TRADE_CONTROL.name].ping)
+    runtime.spawn("own_requests", own.watch)
     await runtime.outwait(flow.reconcile)  # P7: the exchange is the truth, before any new entry is taken in
     lease = Lease(database, "keeper", runtime.holder)
     stream = UserStream(exchange, store, memory, utc_now)
-    runtime.spawn("user_stream", stream.keep_open)
+    _spawn_stream(runtime, stream)
     runtime.spawn("margin_watch", margins.watch)
-    runtime.spawn("user_stream_key", stream.keep_key)
-    runtime.spawn("user_stream_evidence", stream.gather_evidence)
     ledger = AccountLedger(exchange, LedgerStore(database), outbox, utc_now)
     keeper = Keeper(lease, flow, exchange, stream, store, publisher, ledger, inst)
     _spawn_keeper(runtime, keeper, settings)
@@ -122,9 +123,20 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     return app
 
 
+async def _publisher(runtime: Runtime, url: str) -> Publisher:
+    """Open it without waiting for the broker: positions are looked after without one (decision 40)."""
+    return await runtime.open(Publisher(url, runtime.holder, in_background=True), ping_as="rabbitmq")
+
+
 async def _consume(runtime: Runtime, inbound: dict[str, Consumer], name: str) -> None:
     consumer = await runtime.open(inbound[name], ping_as=name)
     runtime.on_drain(consumer.drain)
+
+
+def _spawn_stream(runtime: Runtime, stream: UserStream) -> None:
+    runtime.spawn("user_stream", stream.keep_open)
+    runtime.spawn("user_stream_key", stream.keep_key)
+    runtime.spawn("user_stream_evidence", stream.gather_evidence)
 
 
 def _entry_rules(settings: ExecuteSettings) -> EntryRules:

@@ -5,11 +5,16 @@ One system of its own, watched every second instead of every ten; nothing else a
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterable
 from decimal import Decimal
+from http import HTTPStatus
 
 import pytest
 
+from infrastructure.local.layout import REPOSITORY
+from infrastructure.local.ports import OFFSETS, PORT_BASE_DEFAULT, Ports
+from infrastructure.local.report import WATCHED
 from shared import topology
 from shared.rabbitmq_client import Publisher
 from tests.e2e.conftest import BUSY
@@ -21,6 +26,7 @@ from tests.servers import RunningSystem, throwaway_stack
 from tests.unit.monitoring.queries import Asked, of_panels, of_rules
 
 EVERY_SECOND = {"PHOENIX_MONITORING_INTERVAL_S": "1", "PHOENIX_MONITORING_GROUP_WAIT_S": "1"}
+LOCAL_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)(/[^\s`)\"'|<>*,]*)?")
 MEASURED_S = 30.0
 FIRES_S = 60.0
 """Snapshot, scrape, evaluation, the rule's own 15 s, Alertmanager, NOTIFY."""
@@ -90,6 +96,37 @@ async def _all_up(watch: Watch) -> bool:
 
 async def _silent(watch: Watch, queries: Iterable[Asked]) -> list[Asked]:
     return [asked for asked in queries if not await watch.ask(asked.expr)]
+
+
+def _documented() -> set[tuple[int, str]]:
+    """Return every local address that a document names, as the offset of its port and its path."""
+    files = [*REPOSITORY.glob("README*.md"), *(REPOSITORY / "docs").glob("*.md")]
+    texts = [*(file.read_text(encoding="utf-8") for file in files), summary_of_a_start()]
+    found = {match for text in texts for match in LOCAL_ADDRESS.findall(text)}
+    known = set(OFFSETS.values())
+    return {
+        (int(port) - PORT_BASE_DEFAULT, path.replace("SYMBOL", "BTCUSDT") or "/")
+        for port, path in found
+        if int(port) - PORT_BASE_DEFAULT in known and not set(path) & set("{}$<…")
+    }
+
+
+def summary_of_a_start() -> str:
+    """Return what start.sh names."""
+    ports = Ports(PORT_BASE_DEFAULT)
+    return WATCHED.format(prometheus=f"http://127.0.0.1:{ports.of('prometheus')}")
+
+
+async def test_every_address_that_a_document_names_exists(watched: Phoenix) -> None:
+    """Of Prometheus too: Debian's has its pages under other paths than its makers'."""
+    addresses, base = sorted(_documented()), watched.system.stack.ports.base
+    assert len(addresses) > 20
+    wrong = []
+    for offset, path in addresses:
+        answer = await watched.http.get(f"http://127.0.0.1:{base + offset}{path}", follow_redirects=True)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            wrong.append(f"{PORT_BASE_DEFAULT + offset}{path}")
+    assert wrong == []
 
 
 async def test_a_fault_fires_its_rule_and_reaches_the_phone(watched: Phoenix, watch: Watch) -> None:

@@ -1,6 +1,7 @@
 """The proof at start, on a broker that was killed right after declaring a queue: the queue's name is left."""
 
 import asyncio
+import shutil
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared import queue_proof, topology
-from shared.errors import BrokerUnavailable, OperatorNeeded
-from shared.queue_proof import MARKS, MENDING, prove
+from shared.errors import BrokerUnavailable
+from shared.queue_proof import MARKS, MENDING, Proven, prove
 from shared.rabbitmq_client import Publisher
 from tests.broker import Broker
 from tests.eventually import eventually
@@ -28,21 +29,38 @@ START_S = 15.0
 
 @pytest.fixture
 async def broken(broker: Broker, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Kill the broker right after it has declared a queue, until that queue does not come back."""
+    """Take a queue's data away while the broker is down: its name is left, and nobody behind it."""
     monkeypatch.setattr(queue_proof, "PROOF_TIMEOUT_S", PROOF_TIMEOUT_S)
-    for _ in range(KILLS_MAX):
-        queue = await broker.make_queue()
-        last = queue.dead
-        await asyncio.to_thread(servers.kill, "rabbitmq")
-        await asyncio.to_thread(servers.start, "rabbitmq")
-        await eventually(partial(_is_proven, servers, queue.name), ELECTED_S)
-        if await queue_proof._silent(servers.amqp_url, "test", [last]):
-            return last
-    pytest.skip("this broker survives an early kill")
+    queue = await broker.make_queue()
+    await asyncio.to_thread(servers.stop, "rabbitmq")
+    folders = [
+        config.parent
+        for config in servers.stack.layout.rabbitmq.rglob("quorum/*/*/config")
+        if f"{queue.dead}'" in config.read_text(errors="replace")
+        or f'{queue.dead}"' in config.read_text(errors="replace")
+    ]
+    for folder in folders:
+        shutil.rmtree(folder)
+    assert folders, "the broker keeps its queues elsewhere"
+    await asyncio.to_thread(servers.start, "rabbitmq")
+    await eventually(partial(_is_proven, servers, queue.name), ELECTED_S)
+    return queue.dead
 
 
 async def _is_proven(servers: Servers, name: str) -> bool:
     return not await queue_proof._silent(servers.amqp_url, "test", [name])
+
+
+async def test_a_dead_queue_is_named_alone_and_everybody_else_works(
+    broken: str, broker: Broker, servers: Servers
+) -> None:
+    """Its 541 ends the connection on which all were proven: the innocent were blamed, nobody started."""
+    queues = dict(topology.declared_queues()) | {broken: topology.dead_arguments()}
+    async with broker.channel() as channel:
+        await queue_proof._declare_marks(channel)
+        await (await channel.get_queue(MARKS)).bind(MARKS, broken)
+    proven = await prove(servers.amqp_url, "test", queues, ())
+    assert proven == Proven(are_marked=True, dead=(broken,))
 
 
 async def test_a_silent_queue_is_left_to_the_operator_if_it_worked_before_and_else_recreated_by_one_process(
@@ -55,8 +73,7 @@ async def test_a_silent_queue_is_left_to_the_operator_if_it_worked_before_and_el
     async with broker.channel() as channel:
         await queue_proof._declare_marks(channel)
         await (await channel.get_queue(MARKS)).bind(MARKS, broken)
-    with pytest.raises(OperatorNeeded, match=rf"{broken}.*may hold messages"):
-        await prove(servers.amqp_url, "test", queues, ())
+    assert (await prove(servers.amqp_url, "test", queues, ())).dead == (broken,)
     assert await queue_proof._silent(servers.amqp_url, "test", [broken]), "it was left as it is"
 
     await _unmark(broker, broken)
