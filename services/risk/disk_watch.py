@@ -55,9 +55,8 @@ class DiskWatch:
                 case Failed(error):
                     self.space = None
                     _log.warning("disk_space_unknown", error=repr(error))
+            _show(self.space)
             if self.space is not None:
-                metrics.DISK_FREE_BYTES.set(self.space.free_mb * MB)
-                metrics.DISK_SHORT.set(1 if self.space.is_short else 0)
                 await self._tell(self.space)
             await asyncio.sleep(LOOK_INTERVAL_S)
 
@@ -87,3 +86,13 @@ class DiskWatch:
         self._told_short = space.is_short
         _log.warning("disk_space_told", path=space.path, free_mb=space.free_mb, short=space.is_short)
         await self._outbox.publish(told)
+
+
+def _show(space: DiskSpace | None) -> None:
+    """Set the gauges; what nobody could look at is absent, so that an alarm stays and none is denied."""
+    if space is None:
+        metrics.DISK_FREE_BYTES.forget()
+        metrics.DISK_SHORT.forget()
+    else:
+        metrics.DISK_FREE_BYTES.set(space.free_mb * MB)
+        metrics.DISK_SHORT.set(1 if space.is_short else 0)

@@ -123,6 +123,8 @@ CASES: dict[str, Case] = {
         ("ServiceDown",),
     ),
     "ServiceNotReady": ready("redis"),
+    "LoopLost": ready("loops"),
+    "LogLinesLost": event("execute", "phoenix_log_lines_lost_total"),
     "ServiceRestarting": event("risk", "process_start_time_seconds"),
     "LeaseNotHeld": Case(of("execute", "phoenix_lease_held", "0", "1", 'lease="keeper"')),
     "EventLoopLag": Case(of("brain", "phoenix_event_loop_lag_seconds", "1", "0")),
@@ -139,6 +141,7 @@ CASES: dict[str, Case] = {
         | of("notify", "phoenix_database_connections_max", "100", "100")
     ),
     "RedisDown": ready("redis"),
+    "DiskTooFullForEntries": Case(of("risk", "phoenix_disk_short", "1", "0")),
     "DiskNearlyFull": Case(
         {
             f'node_filesystem_avail_bytes{{{HOST},mountpoint="/"}}': ("1", "90"),

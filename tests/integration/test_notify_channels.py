@@ -132,8 +132,13 @@ async def test_a_group_that_became_a_supergroup_is_followed_after_restarts_too(w
     async with world.notify(telegram_chat_id="-95") as client:
         await world.publisher.send(fact(critical(1)))
         await eventually(lambda: "🚨 Danger 1" in in_new(), SOON_S, what="the message in the new chat")
-        page = (await client.get("/notifications")).json()["notifications"]
-        assert any(f"Set {new} in place of -95 in PHOENIX_TELEGRAM_CHAT_ID" in one["body"] for one in page)
+
+        async def says_what_to_set() -> bool:
+            page = (await client.get("/notifications")).json()["notifications"]
+            remedy = f"Set {new} in place of -95 in PHOENIX_TELEGRAM_CHAT_ID"
+            return any(remedy in one["body"] for one in page)
+
+        await eventually(says_what_to_set, SOON_S, what="the remedy among the notifications")
     world.chat.always.clear()
     async with world.notify(telegram_chat_id="-95"):
         await world.publisher.send(fact(critical(2)))

@@ -1,5 +1,6 @@
 """No position is opened on a disk that is nearly full, and the operator hears when that begins and ends."""
 
+import asyncio
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ from services.risk.disk_watch import DiskWatch
 from services.risk.entry_blocks import blocks_of
 from services.risk.limits import decide
 from services.risk.status import Reading
+from shared import metrics
 from shared.models import AlertRaised
 from shared.values import Severity
+from tests.eventually import eventually
 from tests.unit.risk.builders import NOW, case
 
 
@@ -69,3 +72,31 @@ def test_without_a_setting_a_small_disk_may_be_nine_tenths_full(
         disk = SimpleNamespace(f_frsize=1_000, f_blocks=size_mb * 1_000, f_bavail=100_000)
         monkeypatch.setattr(os, "statvfs", lambda _path, disk=disk: disk)
         assert watch.look() == DiskSpace("/data", 100, minimum_mb)
+
+
+@pytest.mark.parametrize(("harm", "shown"), [(None, 1), (OSError("no answer"), 0)])
+async def test_room_is_shown_while_somebody_can_look_and_absent_otherwise(
+    monkeypatch: pytest.MonkeyPatch, harm: OSError | None, shown: int
+) -> None:
+    """A zero from before would end the alarm of a disk that fails because it is full."""
+    looks: list[str] = []
+
+    def statvfs(path: str) -> SimpleNamespace:
+        looks.append(path)
+        if harm is not None:
+            raise harm
+        return SimpleNamespace(f_frsize=1_000, f_blocks=10_000_000, f_bavail=9_000_000)
+
+    def samples() -> list[int]:
+        gauges = (metrics.DISK_SHORT, metrics.DISK_FREE_BYTES)
+        return [len(family.samples) for gauge in gauges for family in gauge.collect()]
+
+    metrics.DISK_SHORT.set(0)
+    metrics.DISK_FREE_BYTES.set(1)
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    watch = DiskWatch(["/data"], 250, database=None, outbox=None, clock=lambda: NOW)  # type: ignore[arg-type]
+    looking = asyncio.create_task(watch.keep())
+    try:
+        await eventually(lambda: looks and samples() == [shown, shown], what="the gauges as they were seen")
+    finally:
+        looking.cancel()
