@@ -78,6 +78,7 @@ class MarketFeed:
         self._heard_at: dict[str, float] = {}
         self._named: set[tuple[str, str]] = set()
         self._holds = False
+        metrics.from_zero(metrics.EXCHANGE_ROWS_UNREAD, "operation", STREAMS)
         exchange.venue.take_market = self.take
 
     @property

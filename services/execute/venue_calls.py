@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 TIME = "time"
 ROWS_TOLD_MAX = 5
+LISTS = ("bars", "margin_setups", "open_algos", "open_orders", "positions")
 
 _URGENCIES: dict[str, Urgency] = {
     "place_entry": Urgency.ENTRY,
@@ -75,6 +76,7 @@ class VenueCalls:
 
     def __init__(self, venue: Any) -> None:
         self._venue = venue
+        metrics.from_zero(metrics.EXCHANGE_ROWS_UNREAD, "operation", LISTS)
         self.gate = CallGate()
         self.clock = ExchangeClock(venue, self._ask_time)
 

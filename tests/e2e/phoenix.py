@@ -17,11 +17,13 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import pytest
 
 from services.execute import venue_parse
 from services.execute.binance_client import BinanceClient
 from services.execute.config import ExchangeSettings
 from services.execute.reconciliation import VenueView
+from shared.settings import ENV_FILES_VARIABLE, load
 from tests.eventually import eventually
 from tests.integration.telegram_stand_in import TelegramStandIn
 from tests.servers import RunningSystem
@@ -208,10 +210,12 @@ class Phoenix:
 @asynccontextmanager
 async def using(system: RunningSystem, telegram: TelegramStandIn) -> AsyncIterator[Phoenix]:
     """Give the hands to use a running system."""
-    env_files: dict[str, Any] = {"_env_file": system.stack.env_files()}
+    with pytest.MonkeyPatch.context() as patch:  # read as the services read them
+        patch.setenv(ENV_FILES_VARIABLE, ":".join(map(str, system.stack.env_files())))
+        settings = load(ExchangeSettings)
     async with (
         httpx.AsyncClient(timeout=HTTP_TIMEOUT_S) as http,
-        BinanceClient(ExchangeSettings(**env_files)) as exchange,
+        BinanceClient(settings) as exchange,
     ):
         yield Phoenix(system, http, exchange, telegram)
 

@@ -105,9 +105,11 @@ def _documented() -> set[tuple[int, str]]:
     found = {match for text in texts for match in LOCAL_ADDRESS.findall(text)}
     known = set(OFFSETS.values())
     return {
-        (int(port) - PORT_BASE_DEFAULT, path.replace("SYMBOL", "BTCUSDT") or "/")
+        (int(port) - PORT_BASE_DEFAULT, path.replace("SYMBOL", "BTCUSDT"))
         for port, path in found
-        if int(port) - PORT_BASE_DEFAULT in known and not set(path) & set("{}$<…")
+        if path  # without one it is where something listens
+        and int(port) - PORT_BASE_DEFAULT in known
+        and not set(path) & set("{}$<…")
     }
 
 
