@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from services.execute import listing, venue_parse, venue_rows
+from services.execute.call_gate import REPORT_SHARE, Budget
 from services.execute.ccxt_venue import make_venue
 from services.execute.config import ExchangeSettings
 from services.execute.error_classes import ErrorKind, VenueRefused
@@ -136,6 +137,8 @@ class BinanceClient(VenueStreams):
         self._calls.gate.allow(granted)
         for budget, limit in granted.items():
             metrics.EXCHANGE_BUDGET_LIMIT.labels(budget=budget.value).set(limit)
+        if Budget.WEIGHT_1M in granted:
+            self.history.pace.allow(granted[Budget.WEIGHT_1M] * REPORT_SHARE)
         return info
 
     async def best_prices(self, symbol: str) -> BestPrices:

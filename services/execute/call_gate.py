@@ -54,21 +54,32 @@ AFTER_BAN_S: Mapping[Urgency, float] = {Urgency.REPORT: 10.0, Urgency.ENTRY: 6.0
 
 
 REPORT_SHARE = 0.1
-"""How much of the request weight one process may spend on what only completes the books."""
+"""How much of the request weight one process may spend on what only completes the books, minute by minute."""
+REPORT_BURST = 2.5
+"""How many minutes' worth of that it may spend at once: ten positions that end together cost 400 of 2 400."""
 
 
 class Pace:
-    """A budget that refills evenly: at most `per_minute` at once, and as much in any later minute."""
+    """A budget that refills evenly, `per_minute`, and keeps at most `REPORT_BURST` minutes of it."""
 
     def __init__(self, per_minute: float) -> None:
         self._per_minute = per_minute
-        self._left = per_minute
+        self._left = self._most
         self._at: float | None = None
+
+    @property
+    def _most(self) -> float:
+        return self._per_minute * REPORT_BURST
+
+    def allow(self, per_minute: float) -> None:
+        """Take over another budget; what is left of the former one stays."""
+        self._per_minute = per_minute
+        self._left = min(self._left, self._most)
 
     def wait_s(self, amount: int, now: float) -> float:
         """Return how long to wait until `amount` may be spent, s; what is above all of it waits for all."""
         self._refill(now)
-        lacking = min(amount, self._per_minute) - self._left
+        lacking = min(amount, self._most) - self._left
         return max(0.0, lacking * 60.0 / self._per_minute)
 
     def spend(self, amount: int, now: float) -> None:
@@ -78,7 +89,7 @@ class Pace:
 
     def _refill(self, now: float) -> None:
         passed_s = 0.0 if self._at is None else max(0.0, now - self._at)
-        self._left = min(self._per_minute, self._left + passed_s * self._per_minute / 60.0)
+        self._left = min(self._most, self._left + passed_s * self._per_minute / 60.0)
         self._at = now
 
 

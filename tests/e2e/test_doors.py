@@ -38,7 +38,9 @@ async def test_alert_without_the_secret_is_refused(shared_phoenix: Phoenix) -> N
 
 
 async def test_malformed_json_is_refused(shared_phoenix: Phoenix) -> None:
-    _expect_problem(await shared_phoenix.post('{"symbol": "BTCUSDT", "action": "buy'), 400)
+    secret = shared_phoenix.system.webhook_secret
+    body = f'{{"secret": "{secret}", "symbol": "BTCUSDT", "action": "buy'
+    _expect_problem(await shared_phoenix.post(body), 400)
 
 
 async def test_a_megabyte_is_refused(shared_phoenix: Phoenix) -> None:

@@ -7,6 +7,7 @@ from services.execute.call_gate import (
     BAN_S_MIN,
     FAILURES_MAX,
     OPEN_S,
+    REPORT_BURST,
     Budget,
     CallGate,
     Pace,
@@ -144,7 +145,23 @@ def test_reporting_reads_spend_their_share_of_a_minute_and_no_more() -> None:
         else:
             pace.spend(30, now)
             spent += 30
-    assert 10 * 240 <= spent <= 11 * 240
+    assert 10 * 240 <= spent <= 10 * 240 + 240 * REPORT_BURST
+
+
+def test_the_books_of_ten_positions_that_end_together_are_read_at_once() -> None:
+    pace = Pace(240)
+    for _ in range(10):
+        for weight in (5, 5, 30):
+            assert pace.wait_s(weight, NOW) == 0
+            pace.spend(weight, NOW)
+
+
+def test_the_share_follows_what_the_exchange_grants() -> None:
+    pace = Pace(240)
+    pace.spend(600, NOW)
+    assert pace.wait_s(30, NOW) > 5
+    pace.allow(24_000)
+    assert pace.wait_s(30, NOW) < 0.1
 
 
 def test_read_that_weighs_more_than_a_minute_waits_for_a_whole_one() -> None:
