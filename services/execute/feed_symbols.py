@@ -112,8 +112,10 @@ class FeedSymbols:
         return names
 
     def _show(self, left_out: dict[str, str]) -> None:
-        for back in self._left_out.keys() - left_out.keys():
-            metrics.SYMBOL_LEFT_OUT.remove(back)
+        for gone in self._left_out.keys() - left_out.keys() - self._watched:
+            metrics.SYMBOL_LEFT_OUT.remove(gone)
+        for symbol in self._watched:
+            metrics.SYMBOL_LEFT_OUT.labels(symbol=symbol).set(0)
         for symbol, why in left_out.items():
             metrics.SYMBOL_LEFT_OUT.labels(symbol=symbol).set(1)
             if self._left_out.get(symbol) != why:

@@ -24,7 +24,16 @@ _NOTIFICATION = {
     ],
 }
 
+_ALARM = {
+    "name": "UnprotectedPosition",
+    "severity": "critical",
+    "text": "SOLUSDT is without its stop.",
+    "symbol": "SOLUSDT",
+    "started_at": "2026-11-21T11:34:14.811000Z",
+}
+
 ANSWERS = {
+    "GET /alarms": Answer({"alarms": [_ALARM]}, "None when the list is empty."),
     "POST /alert": Answer({"event_ids": ["evt-2m5xw4ra3kbn7tjqvzpc"]}, "On its way to the channels."),
     "GET /notifications": Answer({"notifications": [_NOTIFICATION]}, "The newest first."),
 }
