@@ -277,7 +277,7 @@ FEED_STALE = Gauge("phoenix_feed_stale", "1 while a market stream is silent for 
 
 SYMBOL_LEFT_OUT = Gauge(
     "phoenix_feed_symbol_left_out",
-    "1 for a symbol that is to be watched and cannot be (not listed, not trading, unreadable), 0 for one that is.",
+    "1 for a symbol that is to be watched and cannot be: not listed, not trading, unreadable; else 0.",
     ["symbol"],
 )
 

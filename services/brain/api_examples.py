@@ -80,6 +80,7 @@ _STORY = {
     "analysis": _ANALYSIS,
     "outcome": {"outcome": "opened", "reason": "protected", "decided_at": "2026-11-21T11:34:14.514930Z"},
     "duplicate_of": None,
+    "closed": [],
     "story": [_FACT],
 }
 _STATS = {

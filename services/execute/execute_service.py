@@ -45,7 +45,6 @@ from shared.stream_processor import LatestTicks
 from shared.topology import TRADE_CONTROL, TRADE_EXECUTION
 from shared.values import CloseReason
 
-LISTS_READ = ("positions", "open_algos", "open_orders", "margin_setups")
 RESCUE_QUIET_S_MAX = 60.0
 KEEPER_QUIET_S_MAX = 300.0
 """A loop that has not come round for so long is stuck; one look at the exchange may take long in a crisis."""
@@ -76,7 +75,6 @@ async def build(runtime: Runtime, settings: ExecuteSettings) -> FastAPI:
     await runtime.outwait(exchange.preflight)
 
     metrics.from_zero(metrics.RECONCILE_DIFFERENCES, "kind", CorrectionKind)
-    metrics.from_zero(metrics.EXCHANGE_ROWS_UNREAD, "operation", LISTS_READ)
     metrics.from_zero(metrics.TRADES_CLOSED, "reason", CloseReason)
     store, outbox, ticks = ExecuteStore(database), Outbox(database, publisher), LatestTicks(redis)
     market = MarketView(
