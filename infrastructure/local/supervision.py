@@ -177,26 +177,33 @@ class Supervisor:
         names = list(names)
         for name in names:
             self._layout.starts_file_of(name).unlink(missing_ok=True)
-        states = self.processes()
-        orphans = [name for name in names if name in states and states[name].state == ORPHANED]
-        if orphans:
-            with ThreadPoolExecutor(len(orphans)) as pool:
-                list(pool.map(self._stop_orphan, orphans))
-        states = self.processes()
-        waiting = [name for name in names if name in states and states[name].state not in GONE_STATES]
-        for name in waiting:
-            try:
-                self._call("stopProcess", name, False)
-            except Fault as fault:
-                if fault.faultCode != Faults.NOT_RUNNING:
-                    raise SupervisorError(f"{name}: {fault.faultString}") from fault
-        deadline = time.monotonic() + timeout_s
-        while waiting:
-            states = self.processes()
-            waiting = [name for name in waiting if states[name].state not in GONE_STATES]
-            if waiting and time.monotonic() > deadline:
+        asked: set[str] = set()
+        deadline: float | None = None
+        while waiting := self._still_there(names):
+            if deadline is not None and time.monotonic() > deadline:
                 raise SupervisorError(f"did not stop: {', '.join(waiting)}")
+            # An orphan may show only now: supervisord's own was stopped before it had replaced it.
+            if orphans := [name for name, state in waiting.items() if state == ORPHANED]:
+                with ThreadPoolExecutor(len(orphans)) as pool:
+                    list(pool.map(self._stop_orphan, orphans))
+            for name in waiting.keys() - {*orphans, *asked}:
+                self._ask_to_stop(name)
+                asked.add(name)
+            deadline = deadline or time.monotonic() + timeout_s  # how long an orphan may take is its own
             time.sleep(POLL_S)
+
+    def _still_there(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the states of those of the programs that are not gone."""
+        states = self.processes()
+        found = {name: states[name].state for name in names if name in states}
+        return {name: state for name, state in found.items() if state not in GONE_STATES}
+
+    def _ask_to_stop(self, name: str) -> None:
+        try:
+            self._call("stopProcess", name, False)
+        except Fault as fault:
+            if fault.faultCode != Faults.NOT_RUNNING:
+                raise SupervisorError(f"{name}: {fault.faultString}") from fault
 
     def _stop_orphan(self, name: str) -> None:
         """End an orphan the way supervisord would."""
