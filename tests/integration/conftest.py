@@ -1,10 +1,13 @@
-"""Fixtures of the tests that publish and consume by themselves: a queue of their own and both its ends."""
+"""Fixtures of the tests that need a queue of their own with both its ends, or a database of their own."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
+from infrastructure.postgres.migrate import SERVICES, MigrationSettings
 from shared import codec, topology
 from shared.rabbitmq_client import Consumer, Handler, Publisher
 from tests.broker import Broker
@@ -54,3 +57,19 @@ def send(publisher: Publisher, queue: topology.Queue) -> Sends:
         return envelope.event_id
 
     return put
+
+
+@pytest.fixture
+async def empty(servers: Servers) -> AsyncIterator[MigrationSettings]:
+    """Settings of a new, empty database on the test server."""
+    name = f"test_{uuid4().hex[:8]}"
+    admin = await asyncpg.connect(servers.postgres_dsn())
+    await admin.execute(f"CREATE DATABASE {name}")
+    passwords = {
+        f"{role}_db_password": servers.settings[f"PHOENIX_{role.upper()}_DB_PASSWORD"]
+        for role in ("admin", *SERVICES)
+    }
+    url = servers.postgres_url.rsplit("/", 1)[0] + f"/{name}"
+    yield MigrationSettings.model_validate({"postgres_url": url} | passwords)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()

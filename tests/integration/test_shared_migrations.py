@@ -1,34 +1,15 @@
 """Migrations on a real PostgreSQL: each file once, in order, whole or not at all, by one runner at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from infrastructure.postgres.migrate import SERVICES, MigrationSettings, migrate, migrations
+from infrastructure.postgres.migrate import MigrationSettings, migrate, migrations
 from shared.errors import OperatorNeeded
-from tests.servers import Servers
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-async def empty(servers: Servers) -> AsyncIterator[MigrationSettings]:
-    """Settings of a new, empty database on the test server."""
-    name = f"test_{uuid4().hex[:8]}"
-    admin = await asyncpg.connect(servers.postgres_dsn())
-    await admin.execute(f"CREATE DATABASE {name}")
-    passwords = {
-        f"{role}_db_password": servers.settings[f"PHOENIX_{role.upper()}_DB_PASSWORD"]
-        for role in ("admin", *SERVICES)
-    }
-    url = servers.postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    yield MigrationSettings.model_validate({"postgres_url": url} | passwords)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 @pytest.fixture

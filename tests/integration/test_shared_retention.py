@@ -1,40 +1,21 @@
 """What is older than it is kept is deleted; what is younger, open, or still needed stays. On a real one."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from infrastructure.postgres.migrate import SERVICES, MigrationSettings, migrate, migrations
+from infrastructure.postgres.migrate import MigrationSettings, migrate, migrations
 from services.brain.store import retention as brain_retention
 from services.execute.bar_store import BarStore
 from services.execute.store import retention as execute_retention
 from services.risk.store import retention as risk_retention
 from shared.database import Database
 from shared.retention import Kept, Retention
-from tests.servers import Servers
 
 pytestmark = pytest.mark.servers
 
 SIGNALS_DAYS, TRADES_DAYS, EQUITY_DAYS = 365, 3_650, 180
-
-
-@pytest.fixture
-async def fresh(servers: Servers) -> AsyncIterator[MigrationSettings]:
-    """Settings of a database of its own: what is deleted here belongs to nobody else."""
-    name = f"test_{uuid4().hex[:8]}"
-    admin = await asyncpg.connect(servers.postgres_dsn())
-    await admin.execute(f"CREATE DATABASE {name}")
-    passwords = {
-        f"{role}_db_password": servers.settings[f"PHOENIX_{role.upper()}_DB_PASSWORD"]
-        for role in ("admin", *SERVICES)
-    }
-    url = servers.postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    yield MigrationSettings.model_validate({"postgres_url": url} | passwords)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 async def admin_of(settings: MigrationSettings) -> asyncpg.Connection:
@@ -60,10 +41,10 @@ async def keep(settings: MigrationSettings, service: str, kinds: tuple[Kept, ...
 
 
 async def test_signals_that_ended_long_ago_go_with_all_that_is_known_of_them(
-    fresh: MigrationSettings,
+    empty: MigrationSettings,
 ) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+    await migrate(empty)
+    admin = await admin_of(empty)
     for name, days, outcome in (("old", 400, "rejected"), ("waits", 400, None), ("young", 300, "opened")):
         await admin.execute(
             """INSERT INTO brain.signals (signal_id, origin, strategy, symbol, action, confidence,
@@ -81,7 +62,7 @@ async def test_signals_that_ended_long_ago_go_with_all_that_is_known_of_them(
         "INSERT INTO brain.outcomes VALUES ('never-read', 'failed', 'parked', now() - interval '400 days')"
     )
 
-    await keep(fresh, "brain", brain_retention(SIGNALS_DAYS))
+    await keep(empty, "brain", brain_retention(SIGNALS_DAYS))
 
     for table, column in (
         ("signals", "signal_id"),
@@ -97,23 +78,27 @@ async def test_signals_that_ended_long_ago_go_with_all_that_is_known_of_them(
     await admin.close()
 
 
-async def test_the_newest_thousand_trades_stay_however_old_they_are(fresh: MigrationSettings) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+async def test_the_newest_thousand_trades_stay_however_old_they_are(
+    empty: MigrationSettings,
+) -> None:
+    await migrate(empty)
+    admin = await admin_of(empty)
     await admin.execute(
         """INSERT INTO brain.closed_trades
         SELECT 't' || n, 's', 'BTCUSDT', 0.01, 1, now() - make_interval(days => 400 + n)
         FROM generate_series(1, 1100) AS n"""
     )
-    await keep(fresh, "brain", brain_retention(SIGNALS_DAYS))
+    await keep(empty, "brain", brain_retention(SIGNALS_DAYS))
     assert await admin.fetchval("SELECT count(*) FROM brain.closed_trades") == 1_000
     assert await admin.fetchval("SELECT count(*) FROM brain.closed_trades WHERE signal_id = 't1000'") == 1
     await admin.close()
 
 
-async def test_decisions_and_released_reservations_go_and_an_open_one_stays(fresh: MigrationSettings) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+async def test_decisions_and_released_reservations_go_and_an_open_one_stays(
+    empty: MigrationSettings,
+) -> None:
+    await migrate(empty)
+    admin = await admin_of(empty)
     for name, days in (("old", 400), ("young", 300)):
         await admin.execute(
             """INSERT INTO risk.decisions VALUES
@@ -135,16 +120,18 @@ async def test_decisions_and_released_reservations_go_and_an_open_one_stays(fres
                 state,
                 days,
             )
-    await keep(fresh, "risk", risk_retention(SIGNALS_DAYS))
+    await keep(empty, "risk", risk_retention(SIGNALS_DAYS))
     assert await admin.fetchval("SELECT string_agg(signal_id, ',') FROM risk.decisions") == "young"
     kept = await admin.fetch("SELECT signal_id FROM risk.reservations ORDER BY 1")
     assert [row["signal_id"] for row in kept] == ["oldopen", "youngopen", "youngreleased"]
     await admin.close()
 
 
-async def test_trades_stay_for_years_and_then_go_with_orders_and_fills(fresh: MigrationSettings) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+async def test_trades_stay_for_years_and_then_go_with_orders_and_fills(
+    empty: MigrationSettings,
+) -> None:
+    await migrate(empty)
+    admin = await admin_of(empty)
     for name, days, state in (
         ("old", 3_700, "closed"),
         ("held", 3_700, "protected"),
@@ -167,7 +154,7 @@ async def test_trades_stay_for_years_and_then_go_with_orders_and_fills(fresh: Mi
         await admin.execute(
             "INSERT INTO execute.fills VALUES ('BTCUSDT', $1, $1, '1', 'buy', 1, 1, 0, 0, now())", name
         )
-    await keep(fresh, "execute", execute_retention(TRADES_DAYS, EQUITY_DAYS))
+    await keep(empty, "execute", execute_retention(TRADES_DAYS, EQUITY_DAYS))
     for table in ("entries", "orders", "fills"):
         rows = await admin.fetch(f"SELECT signal_id FROM execute.{table} ORDER BY 1")
         assert [row["signal_id"] for row in rows] == ["held", "young"], table
@@ -175,13 +162,13 @@ async def test_trades_stay_for_years_and_then_go_with_orders_and_fills(fresh: Mi
 
 
 async def test_what_was_recorded_before_there_were_months_is_kept_in_order_and_shown(
-    fresh: MigrationSettings, tmp_path: Path
+    empty: MigrationSettings, tmp_path: Path
 ) -> None:
     for each in migrations():
-        if each.number < 16:
+        if each.number < 14:
             (tmp_path / f"{each.name}.sql").write_text(each.sql)
-    await migrate(fresh, tmp_path)
-    admin = await admin_of(fresh)
+    await migrate(empty, tmp_path)
+    admin = await admin_of(empty)
     await admin.execute(
         """INSERT INTO brain.story (event_id, correlation_id, schema, producer, occurred_at, payload)
         SELECT 'e' || n, 'c', 's', 'p', now() + make_interval(days => n), '{}'
@@ -190,7 +177,7 @@ async def test_what_was_recorded_before_there_were_months_is_kept_in_order_and_s
     await admin.execute("INSERT INTO feed.bars VALUES ('BTCUSDT', now() - interval '1 year', 1, 1, 1, 1, 1)")
     newest = await admin.fetchval("SELECT max(id) FROM brain.story")
 
-    await migrate(fresh)
+    await migrate(empty)
 
     assert await admin.fetchval("SELECT count(*) FROM brain.story") == 9
     assert await admin.fetchval("SELECT count(*) FROM reporting.bars") == 1
@@ -201,10 +188,10 @@ async def test_what_was_recorded_before_there_were_months_is_kept_in_order_and_s
 
 
 async def test_months_that_are_over_are_dropped_and_the_coming_ones_are_there_in_time(
-    fresh: MigrationSettings,
+    empty: MigrationSettings,
 ) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+    await migrate(empty)
+    admin = await admin_of(empty)
     # An installation that has run for years: its first month ended long ago.
     oldest = await admin.fetchval("SELECT min(relname) FROM pg_class WHERE relname ~ '^equity_snapshots_y'")
     await admin.execute(
@@ -220,7 +207,7 @@ async def test_months_that_are_over_are_dropped_and_the_coming_ones_are_there_in
         AS at"""
     )
 
-    await keep(fresh, "execute", execute_retention(TRADES_DAYS, EQUITY_DAYS))
+    await keep(empty, "execute", execute_retention(TRADES_DAYS, EQUITY_DAYS))
 
     rows = await admin.fetch(
         "SELECT tableoid::regclass::text AS month FROM execute.equity_snapshots ORDER BY taken_at"
@@ -231,12 +218,14 @@ async def test_months_that_are_over_are_dropped_and_the_coming_ones_are_there_in
     await admin.close()
 
 
-async def test_bars_of_another_year_find_a_place_and_are_deleted_when_old(fresh: MigrationSettings) -> None:
-    await migrate(fresh)
-    admin = await admin_of(fresh)
+async def test_bars_of_another_year_find_a_place_and_are_deleted_when_old(
+    empty: MigrationSettings,
+) -> None:
+    await migrate(empty)
+    admin = await admin_of(empty)
     await admin.execute("INSERT INTO feed.bars VALUES ('BTCUSDT', '2022-01-01 00:00Z', 1, 1, 1, 1, 1)")
     assert await admin.fetchval("SELECT count(*) FROM feed.bars") == 1
-    async with database_of(fresh, "feed") as database:
+    async with database_of(empty, "feed") as database:
         await BarStore(database).prune(90)
     assert await admin.fetchval("SELECT count(*) FROM feed.bars") == 0
     await admin.close()
