@@ -1,9 +1,9 @@
 """Closing without a broker: our own close requests, carried out from the outbox while their queue is away.
 
 `POST /close` stages a request and publishes it to the queue that we consume ourselves. While that queue does
-not deliver (the broker is away, the queue is dead), the request waits in our database, and P9 may not wait
-with it. Carried out twice it changes nothing: the inbox knows its event. It must never take anything but
-what closes.
+not deliver (the broker is away or in alarm, the queue is dead), the request waits in our database, and
+P9 may not wait with it. Carried out twice it changes nothing: the inbox knows its event. It must never take
+anything but what closes.
 """
 
 import asyncio
@@ -40,7 +40,8 @@ class OwnRequests:
         self._outbox = outbox
         self._handle = handle
         self._is_delivering = is_delivering
-        self._done: set[str] = set()  # bounded by what is unsent
+        self._done: set[str] = set()  # bounded by what is unsent, and so is the other
+        self._seen: set[str] = set()
 
     async def watch(self) -> None:
         """Loop: carry out what the queue does not deliver."""
@@ -49,17 +50,18 @@ class OwnRequests:
             await self.look()
 
     async def look(self) -> None:
-        """Carry out each stuck request once; what fails is tried again at the next look."""
-        match await attempt(self._is_delivering()):
-            case Done():
-                self._done.clear()
-                return
-            case Failed(_):
-                pass
-        stuck = await self._outbox.unsent(CloseRequested.SCHEMA)
-        self._done &= {each.event_id for each in stuck}
-        for envelope in stuck:
-            if envelope.event_id not in self._done:
+        """Carry out each stuck request once; what fails is tried again at the next look.
+
+        While the queue delivers, a request is stuck that nobody could send since the look before: a broker in
+        alarm goes on delivering and takes in nothing.
+        """
+        unsent = await self._outbox.unsent(CloseRequested.SCHEMA)
+        before, self._seen = self._seen, {envelope.event_id for envelope in unsent}
+        self._done &= self._seen
+        is_delivering = isinstance(await attempt(self._is_delivering()), Done)
+        for envelope in unsent:
+            is_stuck = not is_delivering or envelope.event_id in before
+            if is_stuck and envelope.event_id not in self._done:
                 await self._carry_out(envelope)
 
     async def _carry_out(self, envelope: Envelope) -> None:

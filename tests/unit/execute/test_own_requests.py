@@ -54,3 +54,11 @@ async def test_what_the_queue_delivers_is_left_to_it() -> None:
     world.is_away = False
     await world.made.look()
     assert world.handled == []
+
+
+async def test_what_a_broker_in_alarm_does_not_take_in_is_carried_out_at_the_second_look() -> None:
+    world = World(FIRST)
+    world.is_away = False
+    for _ in range(3):
+        await world.made.look()
+    assert world.handled == [FIRST.event_id]
