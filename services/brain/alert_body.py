@@ -8,7 +8,7 @@ made of such a find. It must never let a secret into the kept text, and never de
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -37,9 +37,10 @@ _SOUGHT = (
     "secret|symbol|ticker|action|side|order_action|market_position|strategy|strategy_id|timenow|alert_time"
     "|alert_id"
 )
-_VALUE = r'(?:"(?P<text>[^"\\\r\n]*)"|\'(?P<quoted>[^\'\\\r\n]*)\'|(?P<bare>[^\s"\',;{}\[\]]+))'
+_VALUE = r'(?:"(?P<text>[^"\\\r\n]*)"|\'(?P<quoted>[^\'\\\r\n]*)\'|(?P<bare>[^\s"\',;&{}\[\]]+))'
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟", '"') | dict.fromkeys("‘’‚‛", "'"))
 """What a word processor makes of quotation marks."""
+_BEFORE_OBJECT = " \t\r\n\xa0\ufeff"
 _IN_OBJECT = re.compile(rf'(?<!\\)["\']\s*(?P<name>{_SOUGHT})\s*["\']\s*:\s*{_VALUE}', re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![\w\"'.-])(?P<name>{_SOUGHT})\s*[:=]\s*{_VALUE}", re.IGNORECASE)
 
@@ -88,6 +89,21 @@ def fields_of(body: bytes) -> AlertFields:
     return AlertFields(named=named, sent=sent, repeated=_repeated(body, sent))
 
 
+def without_secrets(fields: AlertFields, secrets: tuple[str, ...]) -> AlertFields:
+    """Return the fields with every known secret masked in their values, before anything is cut off or kept.
+
+    The proof is not to be had from them any more.
+    """
+    return replace(
+        fields,
+        named=_masked_values(fields.named, secrets),
+        repeated={
+            name: tuple(_masked_in(value, secrets) for value in values)
+            for name, values in fields.repeated.items()
+        },
+    )
+
+
 def text_without_secrets(fields: Mapping[str, object], secrets: tuple[str, ...]) -> str:
     """Return the fields as JSON text without the secret field, every known secret masked elsewhere."""
     kept = {name: value for name, value in fields.items() if name.strip().lower() != SECRET_FIELD}
@@ -99,6 +115,22 @@ def masked(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text
+
+
+def _masked_values(values: Mapping[str, object], secrets: tuple[str, ...]) -> dict[str, object]:
+    return {name: _masked_in(value, secrets) for name, value in values.items()}
+
+
+def _masked_in(value: object, secrets: tuple[str, ...]) -> object:
+    if isinstance(value, str):
+        return masked(value, secrets)
+    if isinstance(value, dict):
+        return {masked(name, secrets): _masked_in(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):  # `_Pairs` too
+        return [_masked_in(each, secrets) for each in value]
+    if isinstance(value, tuple):
+        return tuple(_masked_in(each, secrets) for each in value)
+    return value
 
 
 def _decoded(body: bytes) -> dict[str, object]:
@@ -125,8 +157,23 @@ def _repeated(body: bytes, sent: Mapping[str, object]) -> Mapping[str, tuple[obj
     """Return what a parser that keeps the last of several equal names has passed over."""
     if len(_KEY.findall(body)) == len(sent) == len({name.strip().lower() for name in sent}):
         return {}
-    repaired = _BARE.sub(rb'\1"\2"', body)
-    return _several(json.loads(repaired, object_pairs_hook=_Pairs, parse_int=str, parse_float=str))
+    try:
+        pairs = _pairs(body)
+    except ValueError:  # not the repaired text first: what looks like a bare word may stand in a comment
+        pairs = _pairs(_BARE.sub(rb'\1"\2"', body))
+    return _several(pairs)
+
+
+def _pairs(body: bytes) -> "_Pairs":
+    found = json.loads(
+        body, object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=_no_number
+    )
+    assert isinstance(found, _Pairs), "it was decoded as an object before"
+    return found
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -144,15 +191,22 @@ def _several(pairs: Iterable[tuple[str, object]]) -> Mapping[str, tuple[object, 
 
 def _found(body: bytes, fault: str) -> AlertFields:
     text = body.decode(errors="replace").translate(_QUOTES)
-    pattern = _IN_OBJECT if text.lstrip().startswith(("{", "[")) else _IN_TEXT
-    pairs = [
-        (found["name"].lower(), found["text"] or found["quoted"] or found["bare"] or "")
-        for found, _ in zip(pattern.finditer(text), range(FINDS_MAX), strict=False)
-    ]
-    if not pairs:
+    is_object = text.lstrip(_BEFORE_OBJECT).startswith(("{", "["))
+    patterns: tuple[re.Pattern[str], ...] = (_IN_TEXT, _IN_OBJECT)
+    if is_object:  # names without quotation marks count where none have them: else they stand in a text
+        patterns = (_IN_OBJECT,) if _KEY.search(body) else (_IN_OBJECT, _IN_TEXT)
+    pairs = next(filter(None, (_finds(pattern, text) for pattern in patterns)), None)
+    if pairs is None:
         raise MalformedBody(fault)
     named = dict(pairs)
     return AlertFields(named=named, sent=named, repeated=_several(pairs), fault=fault)
+
+
+def _finds(pattern: re.Pattern[str], text: str) -> list[tuple[str, str]]:
+    return [
+        (found["name"].lower(), found["text"] or found["quoted"] or found["bare"] or "")
+        for found, _ in zip(pattern.finditer(text), range(FINDS_MAX), strict=False)
+    ]
 
 
 def _shown(given: object) -> str:

@@ -19,6 +19,8 @@ from shared.values import Action
 TEXT_CHARS_MAX = 128
 PRICE_MIN = Decimal("0.00000001")  # what a NUMERIC(20,8) column can tell from zero
 AMOUNT_MAX = Decimal(10) ** 12 - ONE
+INVISIBLE = " \t\r\n\xa0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""What copying from a page or a chat leaves at the ends of a text: blanks, and marks that nobody sees."""
 STRATEGY_DEFAULT = "tradingview"
 YEARS = range(2000, 2100)
 """Times outside of them are a mistake, and those at the ends of the calendar fit no other zone."""
@@ -63,7 +65,7 @@ def _number(low: Decimal, high: Decimal, wanted: str) -> Callable[[object], Deci
 def _text(raw: object) -> str:
     if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
         raise _Unfit("send a string")
-    text = str(raw).strip()
+    text = str(raw).strip(INVISIBLE)
     if len(text) > TEXT_CHARS_MAX or not text.isprintable():
         raise _Unfit(f"send at most {TEXT_CHARS_MAX} printable characters")
     return text

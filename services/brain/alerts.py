@@ -13,7 +13,14 @@ from decimal import Decimal
 
 import msgspec
 
-from services.brain.alert_body import AlertFault, AlertFields, MalformedBody, masked, text_without_secrets
+from services.brain.alert_body import (
+    AlertFault,
+    AlertFields,
+    MalformedBody,
+    masked,
+    text_without_secrets,
+    without_secrets,
+)
 from services.brain.alert_fields import FIELDS, WORDS, Alert, read
 from shared import ids
 from shared.symbols import ADVICE, NoSymbol, symbol_of, why_not_traded
@@ -48,6 +55,7 @@ def signal_from(fields: AlertFields, receipt: Receipt) -> Signal:
         AlertFault: a field is missing, unfit, unresolved, or contradicts another.
         MalformedBody: not a JSON object, and not surely an exit either.
     """
+    fields = without_secrets(fields, receipt.secrets)
     found, faults = read(fields)
     if _is_exit(found):
         alert = _alert_of(found, faults, receipt.known_symbols)
@@ -76,9 +84,9 @@ def signal_from(fields: AlertFields, receipt: Receipt) -> Signal:
     )
 
 
-def wanted(fields: AlertFields) -> tuple[Action | None, str | None]:
+def wanted(fields: AlertFields, secrets: tuple[str, ...]) -> tuple[Action | None, str | None]:
     """Return what a refused alert asked for and in which market, as far as that can be read."""
-    found, _ = read(fields)
+    found, _ = read(without_secrets(fields, secrets))
     symbols = _symbols(found.get("symbol", ()), ())
     said = [*found.get("position", ()), *found.get("word", ())]
     action = (

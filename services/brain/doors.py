@@ -34,6 +34,11 @@ class Keys:
     webhook_secret: str = field(repr=False)
     api_key: str = field(repr=False)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be found nowhere else."""
+        return self.webhook_secret, self.api_key
+
 
 def outer_doors(
     headers: Mapping[str, str], token: str | None, body: bytes, now: datetime, keys: Keys

@@ -85,7 +85,7 @@ class Intake:
             known_symbols=self.known_symbols,
             confidence_default=self.confidence_default,
             dedupe_window_s=self.dedupe_window_s,
-            secrets=(self.keys.webhook_secret, self.keys.api_key),
+            secrets=self.keys.secrets,
         )
 
 
@@ -201,7 +201,7 @@ def _note(error: Exception, seen: _Seen, intake: Intake) -> None:
         return
     problem, reason = problem_of(error)
     detail = DOORS_DIFFER if isinstance(error, DoorClosed) else problem.detail
-    action, symbol = wanted(seen.fields) if seen.fields else (None, None)
+    action, symbol = wanted(seen.fields, intake.keys.secrets) if seen.fields else (None, None)
     intake.note_refused(
         Refusal(status=problem.status, reason=reason, detail=detail, action=action, symbol=symbol)
     )

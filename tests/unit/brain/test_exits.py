@@ -97,6 +97,12 @@ def test_any_word_that_says_exit_in_any_of_its_places_closes(body: str) -> None:
         f'{{{EXIT}, "n": tru',
         "symbol=BTCUSDT action=close",
         "action: close; symbol: BINANCE:BTCUSDT.P",
+        "symbol=BTCUSDT&action=close&x=1",
+        "{symbol: BTCUSDT, action: close}",
+        f"Exit now! {{{EXIT}}}",
+        f"```json\n{{{EXIT}}}\n```",
+        f"\ufeff\ufeff{{{EXIT}}}",
+        f" \ufeff{{{EXIT}}}",
     ],
 )
 def test_exit_is_found_in_what_is_not_json(body: str) -> None:
@@ -113,6 +119,7 @@ def test_exit_is_found_in_what_is_not_json(body: str) -> None:
         "symbol=BTCUSDT action=buy",
         '{"symbol": "BTCUSDT", "comment": "then \\"action\\": \\"close\\" it",}',
         '{"symbol": "BTCUSDT", "comment": "action: close",}',
+        '{"comment": "then symbol: BTCUSDT, action: close it",}',
         '{"action": "close", "symbol": "BTCUSD',
         '{"comment": "close BTCUSDT"',
         "close BTCUSDT",
@@ -157,6 +164,31 @@ def test_exit_that_names_a_side_is_refused_because_it_would_close_the_other_as_w
     with pytest.raises(AlertFault) as caught:
         read('{"symbol": "BTCUSDT", "action": "close_long"}')
     assert caught.value.field == "action"
+
+
+@pytest.mark.parametrize("comment", ["x, NaN, y", "x: {{plot}}, y", "[-Infinity]", '"symbol": NaN,'])
+@pytest.mark.parametrize("more", ['"extra": {"a": 1}', EXIT, '"Symbol": "BTCUSDT"', '"rsi": NaN'])
+def test_what_looks_like_a_bare_word_in_a_comment_is_a_comment(comment: str, more: str) -> None:
+    signal = read(f'{{{EXIT}, {more}, "comment": {json.dumps(comment)}}}')
+    assert (signal.symbol, signal.action) == ("BTCUSDT", Action.EXIT)
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u2060", "\xa0", " \u200e "])
+def test_marks_that_nobody_sees_do_not_hold_up_an_exit(mark: str) -> None:
+    signal = read(f'{{"symbol": "{mark}BTCUSDT{mark}", "action": "{mark}close{mark}"}}')
+    assert (signal.symbol, signal.action) == ("BTCUSDT", Action.EXIT)
+
+
+@pytest.mark.parametrize("padding", range(0, 90, 7))
+@pytest.mark.parametrize("form", ["{}", '"{}"', '["{}"]', '{{"a": ["{}"]}}', '"1", "rsi": "{}"'])
+def test_no_part_of_a_secret_is_in_a_note(padding: int, form: str) -> None:
+    signal = read(f'{{{EXIT}, "rsi": {form.format("x" * padding + SECRET)}}}')
+    assert SECRET[:6] not in told(signal)
+
+
+def test_secret_in_another_field_is_not_kept() -> None:
+    signal = read(f'{{{EXIT}, "strategy": "a {SECRET}", "alert_id": "{SECRET}"}}')
+    assert SECRET not in repr(signal)
 
 
 def test_secret_is_in_no_note() -> None:
