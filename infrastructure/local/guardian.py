@@ -9,6 +9,7 @@ touch a program that was stopped on purpose, nor act while a start or stop is un
 import argparse
 import contextlib
 import fcntl
+import functools
 import http.client
 import os
 import signal
@@ -23,6 +24,7 @@ import psutil
 
 from infrastructure.local import log_files
 from infrastructure.local.broker_health import BrokerHealth
+from infrastructure.local.launch import started_at
 from infrastructure.local.layout import Layout, MissingServerError, find_binaries, find_layout
 from infrastructure.local.leftovers import supervisor_process
 from infrastructure.local.plan import Probe, programs
@@ -141,7 +143,10 @@ class Guardian:
             with undisturbed(self._layout) as is_free:
                 if is_free and self._layout.starts_file_of(name).exists():
                     self._tell(f"{name} is {processes[name].state} and meant to run: starting it")
-                    self._supervisor.start_again(name)
+                    try:
+                        self._supervisor.start_again(name)
+                    except SupervisorError as error:  # its own trouble: the others are started all the same
+                        self._tell(str(error))
         self._missing = missing
 
     def _end_deaf(self, processes: Mapping[str, ProcessInfo], now: float) -> None:
@@ -240,18 +245,24 @@ def main(arguments: Iterable[str]) -> int:
     options = parser.parse_args(list(arguments))
     guardian = guardian_of(options.home, options.port_base)
     logs = find_layout(options.home).logs
+    began = None if options.lifeline is None else started_at(options.lifeline)
     next_logs = 0.0
-    while options.lifeline is None or psutil.pid_exists(options.lifeline):
+    while options.lifeline is None or (began is not None and started_at(options.lifeline) == began):
         now = time.monotonic()
-        try:
-            guardian.look(now)
-            if now >= next_logs:
-                next_logs = now + LOGS_INTERVAL_S
-                log_files.bound(logs)
-        except TROUBLES as error:
-            _tell(f"a look failed: {error!r}")
+        look_after(functools.partial(guardian.look, now), _tell)
+        if now >= next_logs:  # also while nothing can be started: that is when logs grow
+            next_logs = now + LOGS_INTERVAL_S
+            look_after(functools.partial(log_files.bound, logs), _tell)
         time.sleep(LOOK_INTERVAL_S)
     return 0
+
+
+def look_after(work: Callable[[], None], tell: Callable[[str], None]) -> None:
+    """Do one piece of a look; what it meets is told, and the next piece does not suffer for it."""
+    try:
+        work()
+    except TROUBLES as error:
+        tell(f"a look failed: {error!r}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from infrastructure.local import guardian as module
 from infrastructure.local.guardian import (
     MENDING_PAUSE_S_MIN,
     PROGRAM_DEAF_S_MAX,
@@ -22,7 +23,7 @@ from infrastructure.local.guardian import (
 )
 from infrastructure.local.layout import SUPERVISED_MARK, Layout
 from infrastructure.local.plan import Probe, ProbeKind
-from infrastructure.local.supervision import ProcessInfo, Supervisor
+from infrastructure.local.supervision import ProcessInfo, Supervisor, SupervisorError
 
 PROBE = Probe(ProbeKind.HTTP, 1, "/health")
 
@@ -189,3 +190,47 @@ def test_a_broker_whose_queues_stay_down_is_restarted_and_not_again_and_again(
         assert second.poll() is None
         world.guardian.look(QUEUES_DEAD_S_MAX + MENDING_PAUSE_S_MIN)
         assert second.wait(5) == -signal.SIGTERM
+
+
+def test_what_cannot_be_started_keeps_no_other_from_it(layout: Layout) -> None:
+    class Broken(Supervisord):
+        def start_again(self, name: str) -> None:
+            if name == "brain-0":
+                raise SupervisorError("brain-0: spawn error")
+            super().start_again(name)
+
+    supervisord = Broken()
+    for name in ("brain-0", "risk-0"):
+        layout.starts_file_of(name).touch()
+        supervisord.states[name] = ProcessInfo(name=name, state="FATAL", pid=None, uptime_s=0, problem="")
+    lines: list[str] = []
+    guardian = Guardian(
+        layout,
+        cast("Supervisor", supervisord),
+        launch=lambda: None,
+        alive={},
+        answers=lambda _: True,
+        dead_queues=lambda: (),
+        tell=lines.append,
+    )
+    for now in (0.0, 1.0):
+        guardian.look(now)
+    assert supervisord.started == ["risk-0"]
+    assert "brain-0: spawn error" in lines
+
+
+def test_logs_are_bounded_and_a_reused_number_is_no_lifeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def look(self, now: float) -> None:
+            raise SupervisorError("supervisord did not start")
+
+    begins = iter([100, 100, 200])  # then the number belongs to somebody else
+    bounded: list[Path] = []
+    monkeypatch.setattr(module, "guardian_of", lambda *_: Failing())
+    monkeypatch.setattr(module, "started_at", lambda _: next(begins))
+    monkeypatch.setattr(module, "LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(module.log_files, "bound", bounded.append)
+    assert module.main(["--home", str(tmp_path), "--port-base", "8000", "--while", "1"]) == 0
+    assert bounded == [tmp_path / "logs"]
