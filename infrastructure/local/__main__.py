@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
 from infrastructure.local.bring_up import StartError
 from infrastructure.local.layout import HOME_DEFAULT, REPOSITORY, MissingServerError
@@ -127,12 +128,23 @@ def _stack() -> LocalStack:
 
 def _say(line: str) -> None:
     """Report progress, beside the output proper."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody listens any more (`start.sh 2>&1 | head`): a start or stop in hand goes on
+        sys.stderr = _nowhere()
 
 
 def _show(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _settings_of_shell(environment: Mapping[str, str]) -> dict[str, str]:

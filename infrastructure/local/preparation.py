@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -116,12 +117,15 @@ def prepare_postgres(layout: Layout, binaries: Binaries, password: str) -> None:
     Raises:
         PreparationError: initdb failed.
     """
+    password_file = layout.postgres.parent / f".{layout.postgres.name}.password"
+    if _was_interrupted(layout, password_file):
+        _empty(layout.postgres)
     if (layout.postgres / "PG_VERSION").exists():
+        password_file.unlink(missing_ok=True)
         return
     user = postgres_user()
     layout.postgres.mkdir(mode=0o700, exist_ok=True)
     layout.postgres.chmod(0o700)
-    password_file = layout.postgres.parent / f".{layout.postgres.name}.password"
     write_private(password_file, password + "\n")
     try:
         if user:
@@ -131,6 +135,22 @@ def prepare_postgres(layout: Layout, binaries: Binaries, password: str) -> None:
         _initdb(layout, binaries, password_file, user)
     finally:
         password_file.unlink()
+
+
+def _was_interrupted(layout: Layout, password_file: Path) -> bool:
+    """Tell whether `initdb` was killed: its password stayed, and no server ever ran on what it left.
+
+    It writes PG_VERSION first, so half a cluster looks like a whole one and never starts.
+    """
+    return password_file.exists() and not (layout.postgres / "postmaster.opts").exists()
+
+
+def _empty(directory: Path) -> None:
+    for each in directory.iterdir() if directory.exists() else ():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def _initdb(layout: Layout, binaries: Binaries, password_file: Path, user: str | None) -> None:

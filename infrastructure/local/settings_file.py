@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infrastructure.local.ports import Ports
+from infrastructure.local.ports import PORT_BASE_MAX, PORT_BASE_MIN, Ports
+from shared.errors import OperatorNeeded
 from shared.settings_files import look, read
 from shared.settings_text import decoded, merged
 
@@ -105,12 +106,29 @@ SETTINGS = (
 )
 
 
+def recorded_base(values: Known) -> int | None:
+    """Return the port base that a settings file holds, None when it holds none.
+
+    Raises:
+        OperatorNeeded: it is no number of a port.
+    """
+    text = values.get(PORT_BASE_KEY, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and PORT_BASE_MIN <= int(text[:6]) <= PORT_BASE_MAX):
+        raise OperatorNeeded(
+            f"{PORT_BASE_KEY}={text[:20]} in the settings file:"
+            f" write a number {PORT_BASE_MIN}..{PORT_BASE_MAX}, or delete the line"
+        )
+    return int(text)
+
+
 def complete(existing: Known, ports: Ports, extra: Known) -> dict[str, str]:
     """Return `existing` with what is missing added and derived port lines moved to `ports`.
 
     `extra` holds what only the caller knows: paths in the home.
     """
-    former = replace(ports, base=int(existing.get(PORT_BASE_KEY, ports.base)))
+    former = replace(ports, base=recorded_base(existing) or ports.base)
     values = dict(existing)
     for setting in SETTINGS:
         present = values.get(setting.key)

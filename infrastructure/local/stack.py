@@ -51,7 +51,7 @@ from infrastructure.local.relocation import owner_note, settle
 from infrastructure.local.rendering import GUARDIAN
 from infrastructure.local.report import ProgramStatus
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
-from infrastructure.local.settings_file import PORT_BASE_KEY, read_env_file
+from infrastructure.local.settings_file import read_env_file, recorded_base
 from infrastructure.local.settings_files import SettingsFiles
 from infrastructure.local.supervision import (
     STOP_MARGIN_S,
@@ -90,8 +90,8 @@ class LocalStack:
         tell: Callable[[str], None] = silent,
     ) -> None:
         self.layout = find_layout(home.absolute())
-        recorded = read_env_file(self.layout.env_file).get(PORT_BASE_KEY)
-        self.ports = Ports(port_base or int(recorded or PORT_BASE_DEFAULT))
+        recorded = None if port_base else recorded_base(read_env_file(self.layout.env_file))
+        self.ports = Ports(port_base or recorded or PORT_BASE_DEFAULT)
         self._supervisor = Supervisor(self.layout)
         self._user_env_file = user_env_file
         self._end_with_parent = end_with_parent

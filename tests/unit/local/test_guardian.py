@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from infrastructure.local import guardian as module
+from infrastructure.local import log_files
 from infrastructure.local.guardian import (
     MENDING_PAUSE_S_MIN,
     PROGRAM_DEAF_S_MAX,
@@ -231,6 +232,6 @@ def test_logs_are_bounded_and_a_reused_number_is_no_lifeline(
     monkeypatch.setattr(module, "guardian_of", lambda *_: Failing())
     monkeypatch.setattr(module, "started_at", lambda _: next(begins))
     monkeypatch.setattr(module, "LOOK_INTERVAL_S", 0.0)
-    monkeypatch.setattr(module.log_files, "bound", bounded.append)
+    monkeypatch.setattr(log_files, "bound", bounded.append)
     assert module.main(["--home", str(tmp_path), "--port-base", "8000", "--while", "1"]) == 0
     assert bounded == [tmp_path / "logs"]

@@ -7,6 +7,7 @@ import pytest
 
 from infrastructure.local.ports import Ports
 from infrastructure.local.settings_file import SETTINGS, complete, ensure_env_file, read_env_file
+from shared.errors import OperatorNeeded
 
 
 @pytest.fixture
@@ -79,3 +80,14 @@ def test_paths_of_the_caller_are_added_and_follow_a_moved_home_but_never_replace
     assert complete({}, Ports(8000), here)[key] == "/here/paper_exchange"
     assert complete({key: "/there/paper_exchange"}, Ports(8000), here)[key] == "/here/paper_exchange"
     assert complete({key: "/mine"}, Ports(8000), here)[key] == "/mine"
+
+
+def test_empty_port_base_is_none(path: Path) -> None:
+    path.write_text("PHOENIX_PORT_BASE=\n")
+    assert ensure_env_file(path, Ports(9000), {})["PHOENIX_PORT_BASE"] == "9000"
+
+
+@pytest.mark.parametrize("text", ["abc", "80", "70000", "8000.5", "-1", "8000" * 2_000])
+def test_port_base_that_is_none_is_named_with_the_remedy(text: str) -> None:
+    with pytest.raises(OperatorNeeded, match=r"PHOENIX_PORT_BASE=.*write a number 1024\.\.65000"):
+        complete({"PHOENIX_PORT_BASE": text}, Ports(8000), {})
