@@ -18,6 +18,7 @@ from typing import Any, Self
 import asyncpg
 import msgspec
 
+from shared import codec
 from shared.errors import DatabaseUnavailable, OperatorNeeded
 from shared.supervision import within
 
@@ -69,8 +70,8 @@ def load_queries(path: Path) -> Mapping[str, str]:
 
 
 def jsonb(value: object) -> str:
-    """Return a value of the vocabulary as text for a jsonb column, money as strings."""
-    return msgspec.json.encode(value).decode()
+    """Return a value of the vocabulary as text for a jsonb column, money as strings, without any NUL."""
+    return codec.encode_value(value).decode()
 
 
 class Database:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 """Reserved (RFC 6761, 6762, 8375; ICANN 2024) or, `.lan`, delegated to nobody. Kubernetes' names end in
 `.local`."""
-OPEN_TO_ANY_NAME = ("/webhook/", "/health", "/dashboard")
+OPEN_TO_ANY_NAME = ("/webhook", "/health", "/dashboard")
 """What has its own proof, or tells nothing: these may stand behind a domain."""
 
 

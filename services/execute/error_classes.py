@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from services.execute.call_gate import BAN_S_MIN
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExecutionUnknown, PhoenixError
+from shared.storable import storable
 
 
 class ErrorKind(StrEnum):
@@ -30,12 +31,18 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VenueFailure:
-    """An error answer: HTTP status, the exchange's code (0: none) and text; status 0 when no answer came."""
+    """An error answer: HTTP status, the exchange's code (0: none) and text; status 0 when no answer came.
+
+    The text is one that can be kept and sent: no word of the exchange may stop what has to be done about it.
+    """
 
     status: int
     code: int
     text: str
     was_sent: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", storable(self.text))
 
 
 RULE_CODES = (

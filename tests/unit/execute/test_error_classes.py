@@ -11,6 +11,8 @@ from services.execute.error_classes import (
     classify,
     to_exception,
 )
+from shared import codec
+from shared.database import jsonb
 from shared.errors import ExchangeUnavailable, ExecutionUnknown, PhoenixError
 
 UNKNOWN_TEXT = "Unknown error, please check your request or try again later."
@@ -148,3 +150,12 @@ def test_what_breaks_a_rule_of_the_symbol_says_that_our_copy_is_old(code: int) -
     error = to_exception(VenueFailure(status=400, code=code, text="no"), is_read=False)
     assert isinstance(error, VenueRefused)
     assert error.kind is ErrorKind.STALE_RULES
+
+
+@pytest.mark.parametrize("text", ["no\0margin", "no\ud800margin", "no\x1bmargin"])
+def test_words_of_the_exchange_can_always_be_kept_and_sent(text: str) -> None:
+    error = to_exception(VenueFailure(status=400, code=-2019, text=text), is_read=False)
+    assert isinstance(error, VenueRefused)
+    assert error.detail == "no\ufffdmargin"
+    codec.encode_value({"why": str(error)})
+    assert "\\u0000" not in jsonb({"why": text.replace("\ud800", "")})

@@ -44,6 +44,8 @@ def test_a_name_that_a_page_could_have_is_not(host: str) -> None:
     assert not may_be_asked("/positions", host)
 
 
-@pytest.mark.parametrize("path", ["/webhook/tradingview", "/health", "/dashboard", "/dashboard/login"])
+@pytest.mark.parametrize(
+    "path", ["/webhook/tradingview", "/webhook", "/health", "/dashboard", "/dashboard/login"]
+)
 def test_what_has_a_proof_of_its_own_may_stand_behind_a_domain(path: str) -> None:
     assert may_be_asked(path, "phoenix.example.com")
