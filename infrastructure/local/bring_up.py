@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infrastructure.local.plan import Probe, Program
-from infrastructure.local.supervision import UP_STATES, ProcessInfo, Supervisor
+from infrastructure.local.supervision import UP_STATES, ProcessInfo, Supervisor, SupervisorError
 
 POLL_S = 0.2
 CRASHES_MAX = 3
@@ -85,8 +85,11 @@ class BringUp:
                     if isinstance(item, Task):
                         working[name] = (pool.submit(item.run), time.monotonic())
                     else:
-                        self._supervisor.start(name)
-                        coming[name] = _Coming(item, time.monotonic())
+                        try:
+                            self._supervisor.start(name)
+                            coming[name] = _Coming(item, time.monotonic())
+                        except SupervisorError as error:  # the others come up all the same
+                            failures[name] = self._failure(name, f"cannot be started ({error})")
                 self._collect_tasks(working)
                 self._collect_ready(coming, failures)
                 lost |= {families[name] for name in failures}

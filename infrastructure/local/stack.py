@@ -5,12 +5,11 @@ recovery: it takes whatever it finds (nothing, a running system, orphans of a de
 end.
 """
 
-import contextlib
-import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infrastructure.local.bring_up import BringUp, StartError, Task
@@ -53,6 +52,7 @@ from infrastructure.local.report import ProgramStatus
 from infrastructure.local.rolling import RollingRestart, RollRefused, rollable
 from infrastructure.local.settings_file import read_env_file, recorded_base
 from infrastructure.local.settings_files import SettingsFiles
+from infrastructure.local.start_lock import only_one
 from infrastructure.local.supervision import (
     STOP_MARGIN_S,
     UP_STATES,
@@ -186,12 +186,12 @@ class LocalStack:
         if not self.layout.run.is_dir():
             return []
         with self._lock():
+            table = self._table(find_binaries(), REPLICAS_MAX)  # may fail: nothing was ended yet
             end_guardian(self.layout, self._supervisor)
             # Both are read now: supervisord removes the file a moment before it is gone.
             session = recorded_session(self.layout.session_file)
             supervisor = supervisor_process(self.layout)
             found = [name for name, process in self._running_processes().items() if process.pid]
-            table = self._table(find_binaries(), REPLICAS_MAX)
             if self._supervisor.is_alive():
                 end_supervised(self._supervisor, table)
             if supervisor is not None:
@@ -371,12 +371,9 @@ class LocalStack:
         known = self._supervisor.processes() if self._supervisor.is_alive() else {}
         return {name: process for name, process in known.items() if name != GUARDIAN}
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self) -> AbstractContextManager[None]:
         """Let only one start or stop of this home work at a time."""
-        with (self.layout.run / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return only_one(self.layout.run / "lock", self._tell)
 
 
 def coming(instances: Collection[Program], absent: Collection[str]) -> list[str]:

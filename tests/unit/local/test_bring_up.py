@@ -8,7 +8,7 @@ import pytest
 
 from infrastructure.local.bring_up import CRASHES_MAX, BringUp, StartError, Task
 from infrastructure.local.plan import Probe, ProbeKind, Program
-from infrastructure.local.supervision import ProcessInfo, Supervisor
+from infrastructure.local.supervision import ProcessInfo, Supervisor, SupervisorError
 
 PORTS = {"server": 1, "service": 2, "door": 3, "chat": 4}
 
@@ -124,3 +124,17 @@ def test_a_failing_task_stops_the_start(tmp_path: Path) -> None:
         bring_up(InstantSupervisor(), tmp_path).run(
             [program("service", "migrations")], [Task("migrations", fail)]
         )
+
+
+def test_what_cannot_even_be_started_keeps_only_those_who_need_it_from_starting(tmp_path: Path) -> None:
+    class Refusing(InstantSupervisor):
+        def start(self, name: str) -> None:
+            if name == "service":
+                raise SupervisorError("service: spawn error")
+            super().start(name)
+
+    supervisor = Refusing()
+    table = [program("service"), program("door", "service"), program("chat")]
+    with pytest.raises(StartError, match=r"service cannot be started \(service: spawn error\)"):
+        bring_up(supervisor, tmp_path).run(table, [])
+    assert supervisor.started == ["chat"]

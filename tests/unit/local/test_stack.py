@@ -1,10 +1,16 @@
 """Which settings win, and how many instances a running system has."""
 
+import fcntl
 from pathlib import Path
 
+import pytest
+
+from infrastructure.local import stack as module
+from infrastructure.local import start_lock
+from infrastructure.local.layout import MissingServerError
 from infrastructure.local.ports import SERVICES
 from infrastructure.local.stack import LocalStack, coming
-from infrastructure.local.supervision import ProcessInfo, instances_in
+from infrastructure.local.supervision import ProcessInfo, SupervisorError, instances_in
 from tests.unit.local.test_plan import table
 
 
@@ -61,3 +67,32 @@ def test_the_only_instance_is_never_taken_from_the_webhook_by_a_start() -> None:
         brains = {program.name for program in instances if program.family == "brain"}
         assert coming(instances, brains) == []
         assert coming(instances, {program.name for program in instances}) == []
+
+
+def test_a_start_or_stop_that_hangs_does_not_let_the_next_one_wait_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_lock, "QUIET_S", 0.0)
+    monkeypatch.setattr(start_lock, "TIMEOUT_S", 0.2)
+    (tmp_path / "run").mkdir()
+    lines: list[str] = []
+    with (tmp_path / "run" / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(SupervisorError, match="if it was suspended"):
+            LocalStack(tmp_path, tell=lines.append).stop()
+    assert len(lines) == 1
+
+
+def test_a_stop_that_cannot_be_done_leaves_the_guardian_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise MissingServerError("not installed: redis_server")
+
+    ended: list[object] = []
+    monkeypatch.setattr(module, "find_binaries", missing)
+    monkeypatch.setattr(module, "end_guardian", lambda *_: ended.append(1))
+    (tmp_path / "run").mkdir()
+    with pytest.raises(MissingServerError):
+        LocalStack(tmp_path).stop()
+    assert not ended
