@@ -27,10 +27,12 @@ from shared import logs, metrics
 from shared.clock import Clock
 from shared.models import Envelope
 from shared.money import ZERO
-from shared.supervision import Done, Failed, attempt
+from shared.supervision import Done, Failed, attempt, within
 from shared.values import Severity
 from shared.wording import signed
 
+HISTORY_READ_S = 3.0
+"""How long a snapshot waits for the history: RISK refuses entries on one that is older than seconds."""
 QUIET_READ_S = 60.0
 """A transfer that something else evens out to the cent is found after this."""
 RETRY_S_MIN = 5.0
@@ -114,7 +116,7 @@ class AccountLedger:
     async def _begin(self, account: VenueAccount) -> Money:
         """Count from here on: what happened before is in the equity that RISK begins with."""
         begun_at = self._clock() - self._exchange.clock_ahead() - FIRST_LOOKBACK
-        rows = await self._exchange.income_since(begun_at)
+        rows = await within(HISTORY_READ_S, self._exchange.income_since(begun_at))
         again = await self._exchange.account()
         if again.wallet_usdt != account.wallet_usdt:
             return Money(again, None, ZERO)  # it moved while we looked: begin at the next look
@@ -125,7 +127,7 @@ class AccountLedger:
         return Money(again, await self._store.net_transfers(), ZERO)
 
     async def _read(self, since: Explained, account: VenueAccount) -> Money:
-        rows = await self._exchange.income_since(since.until)
+        rows = await within(HISTORY_READ_S, self._exchange.income_since(since.until))
         reading = read_history(since, rows, account.wallet_usdt)
         for _ in range(WALLET_READS_MAX - 1):
             if reading.is_explained:

@@ -17,7 +17,7 @@ from services.execute.reconciliation import protection_ids
 from services.execute.venue import AlgoReport, OrderRow, OrderSide, ProtectiveOrder, VenuePosition
 from shared import crash_points, ids, logs
 from shared.clock import Clock
-from shared.errors import ExecutionUnknown
+from shared.errors import ExchangeUnavailable, ExecutionUnknown
 from shared.ids import OrderRole
 from shared.market import Instrument
 from shared.money import ZERO, plain
@@ -25,6 +25,8 @@ from shared.supervision import Done, attempt, within
 
 LOOK_S = 2.0
 """How long a look that only refines what is known may take while a position waits to be closed."""
+PUBLISH_S = 0.25
+"""How long word of a refusal may keep back the order that answers it; the sweeper sends what is left."""
 WHOLE = "TAKE_PROFIT_MARKET"
 """The order type that closes the whole position without a quantity; the stop stays beside it."""
 UNKNOWN_STATUS = "SENDING"
@@ -140,6 +142,9 @@ class ClosingOrders:
         except ClockSkewed as skewed:
             await self._note_refused(client_id)
             return Reduction(trouble=str(skewed))
+        except ExchangeUnavailable:  # surely not executed: never to be looked up again
+            await self._note_refused(client_id)
+            raise
         except VenueRefused as refusal:
             await self._note_refused(client_id)
             return await self._refused_form(entry, client_id, quantity, refusal)
@@ -164,7 +169,7 @@ class ClosingOrders:
             known = self._refused.setdefault(entry.signal_id, {})
             known[quantity] = Refusal(code=refusal.code)
             if refusal.kind is ErrorKind.STALE_RULES:
-                await attempt(self._market.renewed(entry.symbol))
+                await attempt(within(LOOK_S, self._market.renewed(entry.symbol)))
         return Reduction(trouble=str(refusal), changes_form=changes_form, is_refused=True)
 
     async def close_whole(
@@ -197,6 +202,9 @@ class ClosingOrders:
             await self._exchange.place_protection(order)
         except ExecutionUnknown as lost:
             return Reduction(trouble=str(lost))
+        except ExchangeUnavailable:
+            await self._note_refused(order.client_id)
+            raise
         except VenueRefused as refusal:
             await self._note_refused(order.client_id)
             if refusal.kind is not ErrorKind.WOULD_TRIGGER:
@@ -257,10 +265,10 @@ class ClosingOrders:
         told = [facts.refused(entry, role, client_id, refusal, next_step, self._clock())]
         async with self._store.transaction() as tx:
             await self._outbox.stage(tx, told)
-        await self._outbox.publish(told)
+        await attempt(within(PUBLISH_S, self._outbox.publish(told)))
 
     async def _rules(self, symbol: str) -> Instrument | None:
-        match await attempt(self._market.instrument(symbol)):
+        match await attempt(within(LOOK_S, self._market.instrument(symbol))):
             case Done(rules):
                 return rules
         return None  # closing does not wait for them

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 
 from services.execute import facts
+from services.execute.closing_orders import PUBLISH_S
 from services.execute.error_classes import VenueRefused
 from services.execute.exit_flow import ExitFlow
 from services.execute.leverage_manager import (
@@ -26,7 +27,7 @@ from services.execute.venue import MarginSetup, VenuePosition
 from shared import logs
 from shared.clock import Clock
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExecutionUnknown
-from shared.supervision import Failed, attempt
+from shared.supervision import Failed, attempt, within
 from shared.values import CloseReason, Severity
 
 LOOK_INTERVAL_S = 0.25
@@ -221,7 +222,7 @@ class MarginFlow:
         reported = facts.alert(kind, text, severity, story or symbol, self._clock(), symbol)
         async with self._store.transaction() as tx:
             await self._outbox.stage(tx, [reported])
-        await self._outbox.publish([reported])
+        await attempt(within(PUBLISH_S, self._outbox.publish([reported])))  # a close may wait behind it
 
 
 def _wanted(entry: Entry) -> MarginSetup:

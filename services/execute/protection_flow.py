@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.execute import execution_rules, facts
+from services.execute.closing_orders import LOOK_S, PUBLISH_S
 from services.execute.error_classes import ErrorKind, VenueRefused
 from services.execute.exit_flow import ExitFlow
 from services.execute.order_state import FINAL, Entry
@@ -23,7 +24,7 @@ from shared.clock import Clock
 from shared.errors import ExchangeUnavailable, ExecutionUnknown, PhoenixError
 from shared.ids import OrderRole
 from shared.market import Instrument
-from shared.supervision import Done, attempt
+from shared.supervision import Done, attempt, within
 from shared.values import CloseReason
 
 PROTECT_RETRY_S = 0.25
@@ -124,7 +125,7 @@ class ProtectionFlow:
             known = self._refused.get(order.client_id, [])
             self._refused[order.client_id] = [*known[-REFUSALS_KEPT:], refused]
             if refused.kind is ErrorKind.STALE_RULES:
-                await attempt(self._market.renewed(order.symbol))
+                await attempt(within(LOOK_S, self._market.renewed(order.symbol)))
             raise
         self._refused.pop(order.client_id, None)
         return was_missing
@@ -233,7 +234,7 @@ class ProtectionFlow:
         ]
         async with self._store.transaction() as tx:
             await self._outbox.stage(tx, envelopes)
-        await self._outbox.publish(envelopes)
+        await attempt(within(PUBLISH_S, self._outbox.publish(envelopes)))
 
     def _rest_target(self, signal_id: str) -> None:
         _, last_s = self._rests.get(signal_id, (None, 0))
