@@ -219,7 +219,9 @@ class ExecutionFlow:
         self._seen = {(each.kind, each.subject) for each in found} | self._turned
         self._reported &= self._seen
         await self._compare_with_stops(view, entries)
-        await self._margins.compare()
+        match await attempt(self._margins.compare()):
+            case Failed(error):  # entries read it for themselves; a start must not end for it
+                _log.warning("margins_not_compared", error=repr(error))
         return found
 
     async def on_margin_change(self, symbol: str) -> None:

@@ -262,3 +262,13 @@ async def _stray(world: World, approved: TradeApproved, quantity: str) -> None:
     await process.protection.place(entry, entry.entry_price)
     world.cancel_by_hand(OrderRole.TAKE_PROFIT, approved)
     world.by_hand("sell", quantity)
+
+
+async def test_what_is_only_compared_does_not_end_a_reconciliation_nor_a_start() -> None:
+    """A start that ends for it is repeated for ever, and nobody looks after what is open."""
+    world = World()
+    approved = await entered(world)
+    world.cancel_by_hand(OrderRole.STOP_LOSS, approved)
+    world.venue.fail("GET symbolConfig", *[refused(-1102)] * 10)
+    assert await kinds(world.process()) == [CorrectionKind.RESTORE_PROTECTION]
+    assert world.is_protected(approved.signal_id)
