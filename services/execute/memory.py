@@ -205,6 +205,12 @@ class MemoryEntries(MemoryBooks):
         self._change(Journal(), entry, state=EntryState.SENDING, claimed_at=now, limit_price=limit_price)
         return now
 
+    async def is_closed(self, client_ids: Sequence[str]) -> bool:
+        """Tell whether an entry of one of these ids had a position that is over."""
+        return any(
+            each.client_id in client_ids and each.state is EntryState.CLOSED for each in self.entries.values()
+        )
+
     async def record_taken_over(self, tx: Journal, entry: Entry) -> bool:
         """Insert an entry whose position was found; False when it is known, or its symbol taken."""
         clients = {each.client_id for each in self.entries.values()}

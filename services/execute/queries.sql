@@ -97,6 +97,9 @@ FROM jsonb_populate_record(NULL::entries, $1::jsonb)
 ON CONFLICT DO NOTHING
 RETURNING true
 
+-- name: is_closed
+SELECT EXISTS (SELECT FROM entries WHERE client_id = ANY($1::text[]) AND state = 'closed')
+
 -- name: record_fill
 -- Also of an entry that was given up as unknown: a position without an owner would stay unprotected (P6).
 UPDATE entries

@@ -154,6 +154,10 @@ class ExecuteStore(BookRecords):
             return None
         return claimed_at
 
+    async def is_closed(self, client_ids: Sequence[str]) -> bool:
+        """Tell whether an entry of one of these ids had a position that is over."""
+        return bool(await self._database.fetch_value(QUERIES["is_closed"], list(client_ids)))
+
     async def record_taken_over(self, tx: Connection, entry: Entry) -> bool:
         """Insert an entry whose position was found on the exchange; False when it is known, or its symbol
         taken.

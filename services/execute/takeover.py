@@ -46,6 +46,16 @@ def ours_for(
     return tuple(each for each in ours if ids.stem(each.client_id) == ids.stem(ours[0].client_id))
 
 
+def entry_id_of(protection: AlgoReport) -> str:
+    """Return the client id of the entry order that a conditional order of ours belongs to."""
+    return f"{ids.stem(protection.client_id)}-{ids.OrderRole.ENTRY.value}"
+
+
+def taken_over_id_of(protection: AlgoReport) -> str:
+    """Return the client id that its entry gets when it is taken over."""
+    return f"{ids.stem(protection.client_id)}-a"
+
+
 def taken_over(
     position: VenuePosition,
     ours: Sequence[AlgoReport],
@@ -64,7 +74,7 @@ def taken_over(
         position,
         ids.adopted_signal_id(digest),
         UNKNOWN_STRATEGY,
-        client_id=f"{ids.stem(ours[0].client_id)}-a",
+        client_id=taken_over_id_of(ours[0]),
         order=order if is_known else None,
         stop=stop,
         target=target,

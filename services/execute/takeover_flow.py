@@ -5,14 +5,15 @@ recorded; the record itself refuses a second entry for one symbol. It must never
 unless a request names it as foreign.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.execute import facts
 from services.execute.order_state import MAY_HAVE_POSITION
 from services.execute.ports import Exchange, KeepsEntries, OwesMessages
-from services.execute.takeover import foreign_closing, ours_for, taken_over
-from services.execute.venue import VenuePosition
-from shared import ids, logs
+from services.execute.takeover import entry_id_of, foreign_closing, ours_for, taken_over, taken_over_id_of
+from services.execute.venue import AlgoReport, VenuePosition
+from shared import logs
 from shared.clock import Clock
 from shared.models import CloseRequested
 
@@ -47,7 +48,10 @@ class TakeOver:
         ours = ours_for(position, await self._exchange.open_algos(symbol), self._installation)
         if not ours:
             return False
-        entry_id = f"{ids.stem(ours[0].client_id)}-{ids.OrderRole.ENTRY.value}"
+        entry_id = entry_id_of(ours[0])
+        if await self._store.is_closed((entry_id, taken_over_id_of(ours[0]))):
+            await self._withdraw(ours)
+            return False
         order = await self._exchange.find_order(symbol, entry_id)
         entry = taken_over(position, ours, order, self._installation, self._clock())
         told = facts.taken_over(entry, self._clock())
@@ -73,6 +77,12 @@ class TakeOver:
                 return False
         _log.warning("foreign_position_claimed", correlation_id=request.signal_id, symbol=position.symbol)
         return True
+
+    async def _withdraw(self, left_behind: Sequence[AlgoReport]) -> None:
+        """Cancel orders of a position that our books know to be over: they say nothing about the next one."""
+        for each in left_behind:
+            _log.error("order_left_behind", client_id=each.client_id, symbol=each.symbol)
+            await self._exchange.cancel_algo(each.client_id)
 
     def _opened_before(self) -> datetime:
         return self._clock() - self._exchange.clock_ahead() - FILLS_AFTER

@@ -533,6 +533,7 @@ async def test_a_position_that_was_found_is_inserted_whole_and_only_where_nothin
         assert await store.record_taken_over(tx, found)
         assert not await store.record_taken_over(tx, found)
     assert await store.entry(found.signal_id) == found
+    assert not await store.is_closed([found.client_id])
     elsewhere = msgspec.structs.replace(found, signal_id="adopted-other", client_id="p95test-other-a")
     async with store.transaction() as tx:
         assert not await store.record_taken_over(tx, elsewhere), "one live entry per symbol"

@@ -7,7 +7,8 @@ import pytest
 from services.brain.outcomes import closed_trade, outcome_of
 from services.execute.memory import MemoryEntries
 from services.execute.order_state import EntryState
-from services.execute.reconciliation import CorrectionKind
+from services.execute.reconciliation import CorrectionKind, protection_ids
+from services.execute.venue import OrderSide, ProtectiveOrder
 from shared import ids
 from shared.ids import OrderRole
 from shared.models import (
@@ -211,3 +212,31 @@ def test_ids_of_a_position_that_was_taken_over_lead_back_to_its_orders() -> None
     assert ids.digest_of(made, "live") is None
     assert ids.digest_of("p95test-by-hand", "test") is None
     assert ids.client_order_id("test", "adopted-", OrderRole.ENTRY) != "p95test--e", "a name is no digest"
+
+
+@pytest.mark.parametrize("was_taken_over", [False, True])
+async def test_a_stop_left_behind_by_a_position_that_is_over_makes_no_strangers_position_ours(
+    was_taken_over: bool,
+) -> None:
+    """A process was killed between placing it and seeing that another one had closed the entry."""
+    world = await restored(BTC) if was_taken_over else World()
+    process = world.process()
+    if was_taken_over:
+        await process.flow.reconcile()
+    else:
+        await process.flow.on_execution(sent(approval(at=world.clock())))
+    [entry] = world.store.entries.values()
+    await process.flow.on_control(sent(close(world, BTC)))
+    stop_id, _ = protection_ids(entry, INSTALLATION)
+    world.by_hand("BUY", "0.2")
+    await world.exchange.place_protection(
+        ProtectiveOrder(
+            client_id=stop_id, symbol=BTC, side=OrderSide.SELL, is_stop=True, trigger_price=Decimal(49_000)
+        )
+    )
+    assert world.standing() == {stop_id}
+    await process.flow.reconcile()
+    assert [each.state for each in world.store.entries.values()] == [EntryState.CLOSED]
+    assert world.standing() == set(), "it would close what is not ours"
+    await process.flow.on_control(sent(close(world, BTC, name="req-2")))
+    assert world.held() == Decimal("0.2")
