@@ -204,7 +204,10 @@ class ExitFlow:
         return False
 
     def _rests_now(self, signal_id: str) -> bool:
-        return signal_id in self._rests and self._clock() < self._rests[signal_id][0]
+        if signal_id not in self._rests:
+            return False
+        until, rest_s = self._rests[signal_id]  # a clock that was set back makes no rest longer
+        return timedelta() < until - self._clock() <= timedelta(seconds=rest_s)
 
     def _rest(self, signal_id: str) -> None:
         _, last_s = self._rests.get(signal_id, (None, REST_S_MIN // 2))

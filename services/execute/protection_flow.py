@@ -242,7 +242,10 @@ class ProtectionFlow:
         self._rests[signal_id] = (self._clock() + timedelta(seconds=rest_s), rest_s)
 
     def _target_rests(self, signal_id: str) -> bool:
-        return signal_id in self._rests and self._clock() < self._rests[signal_id][0]
+        if signal_id not in self._rests:
+            return False
+        until, rest_s = self._rests[signal_id]  # a clock that was set back makes no rest longer
+        return timedelta() < until - self._clock() <= timedelta(seconds=rest_s)
 
     async def _record(self, entry: Entry, stop: ProtectiveOrder, target: ProtectiveOrder) -> None:
         crash_points.reach("execute.protection_placed")

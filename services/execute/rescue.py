@@ -97,7 +97,10 @@ class Rescue:
         self._failures[entry.signal_id] = (min(count + 1, 20), self._clock() + timedelta(seconds=rest_s))
 
     def _rests(self, signal_id: str) -> bool:
-        return signal_id in self._failures and self._clock() < self._failures[signal_id][1]
+        if signal_id not in self._failures:
+            return False
+        left = self._failures[signal_id][1] - self._clock()  # a clock that was set back makes no rest longer
+        return timedelta() < left <= timedelta(seconds=CLOSING_REST_S_MAX)
 
     def _is_in_hand(self, entry: Entry) -> bool:
         return (

@@ -316,3 +316,18 @@ class _Frozen:
         attempt: int | None = await self._inner.next_close_attempt(signal_id)
         await self._meanwhile()
         return attempt
+
+
+async def test_a_clock_that_is_set_back_does_not_make_a_close_rest_longer() -> None:
+    world = World()
+    await entered(world, "one")
+    process = world.process()
+    world.venue.fail("POST order", *[refused(-2019)] * 3)
+    world.venue.fail("POST algoOrder", refused(-4131))
+    await process.flow.on_control(sent(close_request(at=world.clock())))
+    assert world.held() > 0
+    await process.flow.reconcile()
+    assert world.held() > 0, "it rests"
+    world.clock._now -= timedelta(hours=1)  # the database's, after a step of NTP or a failover
+    await process.flow.reconcile()
+    assert world.held() == 0
