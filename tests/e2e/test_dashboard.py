@@ -11,6 +11,7 @@ from tests.e2e.browser import PHONE, Looker, chromium, looking
 from tests.e2e.conftest import MANY
 from tests.e2e.phoenix import Phoenix
 
+RELOADED_MS = 20_000
 FOREIGN_SEEN_MS = 20_000
 """EXECUTE looks every 5 s, and a busy machine takes its time."""
 MARKUP = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\'"--'
@@ -134,6 +135,7 @@ async def test_markup_in_an_alert_stays_text_on_the_page_and_in_the_stream(
 
 async def test_the_page_speaks_korean_and_goes_dark(desk: Looker) -> None:
     await desk.page.get_by_role("button", name="한국어").click()
+    await expect(desk.page.locator("html")).to_have_attribute("lang", "ko", timeout=RELOADED_MS)
     await expect(desk.page.locator("#state")).to_contain_text("거래 중")
     await expect(desk.page.locator("#positions-title")).to_contain_text("포지션")
     await desk.page.locator("[data-theme-switch]").click()
