@@ -40,7 +40,7 @@ SYMBOL_BUSY = "symbol_busy"
 
 EXIT_UNDER_WAY_S = 1
 """How long an entry that a position of ours stands against waits for word of an exit received before it."""
-REVERSAL_S = 3
+REVERSAL_S = 6
 """The same for one against the other side whose alert bears a stamp: its exit may be received after it."""
 
 _ONE_POSITION = "one position per symbol"
