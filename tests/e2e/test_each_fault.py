@@ -207,7 +207,8 @@ async def test_a_stop_or_target_that_somebody_cancels_is_put_back(careful: Phoen
     signal_id = await careful.alert(SYMBOL, "buy", **CALM)
     await end_of(careful, signal_id, "protected")
     cancelled = next(each for each in await _standing(careful) if each.endswith(f"-{role}"))
-    await careful.admin("hand/cancel", {"client_id": cancelled})  # 404, and so a failure, when it is not open
+    await careful.admin("hand/cancel", {"client_id": cancelled})
+    assert "CANCELED" in await _statuses(careful, cancelled), "it was taken away, however soon it is back"
 
     await eventually(lambda: _stands(careful, cancelled), PATIENCE_S)
     await every_promise_holds(careful, begun_at)
@@ -215,6 +216,13 @@ async def test_a_stop_or_target_that_somebody_cancels_is_put_back(careful: Phoen
 
 async def _standing(phoenix: Phoenix) -> set[str]:
     return {each.client_id for each in (await phoenix.held()).algos}
+
+
+async def _statuses(phoenix: Phoenix, client_id: str) -> set[str]:
+    """Return the states of all conditional orders that ever bore this id, from the exchange's ledger."""
+    base = phoenix.system.settings["PHOENIX_EXCHANGE_BASE_URL"]
+    rows = (await phoenix.http.get(f"{base}/admin/ledger")).json()["algoOrders"]
+    return {row["algoStatus"] for row in rows if row["clientAlgoId"] == client_id}
 
 
 async def _stands(phoenix: Phoenix, client_id: str) -> bool:
